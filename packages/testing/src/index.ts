@@ -1,0 +1,6 @@
+/**
+ * Helpers of the repository's own tests. No part of the floors: sources never import it, tests of any floor may.
+ *
+ * @module
+ */
+export { checkProperty } from './check-property';

@@ -1,0 +1,3 @@
+import { esmPackage } from '../../tsup.base';
+
+export default esmPackage();
