@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { namesInCommands, programsOf } from './document-programs';
 
@@ -22,10 +23,12 @@ describe.each(documents)('%s', (path) => {
   const markdown = readFileSync(join(root, path), 'utf8');
   const programs = programsOf(markdown);
 
-  test.runIf(programs.length > 0)(`its ${programs.length} programs run`, { timeout: 300_000 }, async () => {
-    const { code, output } = await runPrograms(path, markdown);
-    expect(code, output).toBe(0);
-  });
+  if (programs.length > 0) {
+    test(`its ${programs.length} programs run`, { timeout: 300_000 }, async () => {
+      const { code, output } = await runPrograms(path, markdown);
+      expect(code, output).toBe(0);
+    });
+  }
 
   test('its commands name scripts and files that exist', () => {
     const manifest: { scripts: Record<string, string> } = JSON.parse(
@@ -37,16 +40,25 @@ describe.each(documents)('%s', (path) => {
   });
 });
 
-/** Runs the programs of a document one after the other in one process, as a reader with a clone would. */
-async function runPrograms(path: string, markdown: string): Promise<{ code: number | null; output: string }> {
-  const name = path.replaceAll('/', '-');
-  const files = programsOf(markdown).map((program) => {
-    const file = join(workshop, `${name}-line-${program.line}.ts`);
+test('the programs of all documents have no type errors', { timeout: 120_000 }, () => {
+  const files = documents.flatMap((path) => writePrograms(path, readFileSync(join(root, path), 'utf8')));
+  expect(typeErrors(files)).toBe('');
+});
+
+/** Writes the programs of a document as files, each named after its first line. */
+function writePrograms(path: string, markdown: string): string[] {
+  return programsOf(markdown).map((program) => {
+    const file = join(workshop, `${path.replaceAll('/', '-')}-line-${program.line}.ts`);
     writeFileSync(file, program.text);
     return file;
   });
-  const entry = join(workshop, `${name}.ts`);
-  writeFileSync(entry, files.map((file) => `await import(${JSON.stringify(file)});`).join('\n'));
+}
+
+/** Runs the programs of a document one after the other in one process, as a reader with a clone would. */
+async function runPrograms(path: string, markdown: string): Promise<{ code: number | null; output: string }> {
+  const imports = writePrograms(path, markdown).map((file) => `await import(${JSON.stringify(file)});`);
+  const entry = join(workshop, `${path.replaceAll('/', '-')}.ts`);
+  writeFileSync(entry, imports.join('\n'));
   const child = spawn(process.execPath, ['--conditions=clipin-source', '--import', 'tsx', entry], {
     cwd: root,
   });
@@ -55,6 +67,21 @@ async function runPrograms(path: string, markdown: string): Promise<{ code: numb
   child.stderr.on('data', (chunk: Buffer) => (output += chunk));
   const code = await new Promise<number | null>((done) => child.on('close', done));
   return { code, output };
+}
+
+function typeErrors(files: string[]): string {
+  const { config } = ts.readConfigFile(join(root, 'tsconfig.base.json'), ts.sys.readFile);
+  const { options } = ts.parseJsonConfigFileContent({ ...config, files }, ts.sys, root);
+  const program = ts.createProgram(files, options);
+  const diagnostics = files.flatMap((file) => {
+    const source = program.getSourceFile(file);
+    return [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+  });
+  return ts.formatDiagnostics(diagnostics, {
+    getCurrentDirectory: () => workshop,
+    getCanonicalFileName: (name) => name,
+    getNewLine: () => '\n',
+  });
 }
 
 describe('the check itself', () => {
@@ -90,6 +117,13 @@ describe('the check itself', () => {
     const { code, output } = await runPrograms('failing.md', markdown);
     expect(code).toBe(1);
     expect(output).toMatch(/failing\.md-line-4\.ts:5/);
+  });
+
+  test('a program with a wrong type is reported with its line in the document', () => {
+    const markdown = `${fence}ts\nimport { sizeOf } from '@clipin/kernel';\n\nsizeOf(['2']);\n${fence}`;
+    expect(typeErrors(writePrograms('mistyped.md', markdown))).toMatch(
+      /^mistyped\.md-line-2\.ts\(4,9\): error TS2322/,
+    );
   });
 
   test('scripts and files are read off commands', () => {
