@@ -1,0 +1,58 @@
+/** What a device must be able to do. Adding a device means implementing this interface, and nothing else. */
+import type { DType, TypedArray } from './dtype';
+import type { Launch } from './kernel';
+
+/** Memory on a device; made by `Device.allocate`, given back by `Device.free`. */
+export interface DeviceBuffer {
+  readonly dtype: DType;
+  /** Number of elements. */
+  readonly length: number;
+}
+
+/** A sequence of launches, compiled, ready to run again and again. */
+export interface Program {
+  /**
+   * Runs the launches in order on the buffers that their numbers mean in this table. Returns when the work is
+   * queued or done; results are seen by `Device.read`.
+   */
+  run(buffers: readonly DeviceBuffer[]): void;
+  /** Frees what belongs to the program alone; the code caches of the device stay. */
+  free(): void;
+}
+
+/** Bounds a schedule has to respect. */
+export interface DeviceLimits {
+  /** The most buffers that one kernel may touch. */
+  readonly kernelBuffers: number;
+  /** The largest buffer, in bytes. */
+  readonly bufferBytes: number;
+}
+
+/** Counters that a test can read. */
+export interface DeviceMemory {
+  /** Bytes of live buffers. */
+  readonly bytes: number;
+  /** Number of live buffers. */
+  readonly buffers: number;
+}
+
+/** A machine that runs kernels. */
+export interface Device {
+  /** `wasm`, `webgpu` or `reference`. */
+  readonly kind: string;
+  /** For people: `wasm, 2 threads, relaxed SIMD`. */
+  readonly description: string;
+  readonly limits: DeviceLimits;
+  readonly memory: DeviceMemory;
+  /** @throws Error with the sizes when the memory is not to be had; the device goes on working. */
+  allocate(dtype: DType, length: number): DeviceBuffer;
+  free(buffer: DeviceBuffer): void;
+  /** Copies host data into a buffer, after all work queued before: as many elements as the buffer has; f32 from Float32Array or Float64Array. */
+  write(buffer: DeviceBuffer, data: TypedArray): void;
+  /** Reads a buffer after all work queued before. Rejects when the device was lost. */
+  read(buffer: DeviceBuffer): Promise<TypedArray>;
+  /** Compiles launches (each distinct kernel once per device). */
+  load(launches: readonly Launch[]): Program;
+  /** Releases the machine: threads, adapters, memory. */
+  destroy(): void;
+}

@@ -1,0 +1,41 @@
+/**
+ * Ground floor: dtypes, shapes, kernel descriptions, the device interface, and the float64 interpreter that is the
+ * oracle of every test.
+ *
+ * @module
+ */
+
+export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
+export { type DType, dtypes, emptyArray, type TypedArray } from './dtype';
+export { evaluateScalar } from './evaluate';
+export { createReferenceDevice } from './interpreter';
+export {
+  type Affine,
+  type AttentionBackwardKernel,
+  type AttentionKernel,
+  type AttentionShape,
+  type Body,
+  type Gather,
+  type Guard,
+  type Instruction,
+  type Kernel,
+  type Launch,
+  type LoopKernel,
+  launchKey,
+  type MatmulKernel,
+  type Operand,
+  type ReduceOp,
+  type Reduction,
+  type ScatterAddKernel,
+} from './kernel';
+export { type ScalarOp, scalarOps, scalarResult } from './scalar';
+export {
+  broadcastShapes,
+  contiguousStrides,
+  formatShape,
+  maxRank,
+  normalizeAxis,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from './shape';

@@ -1,0 +1,171 @@
+/**
+ * Kernel descriptions: work, without saying who does it. Plain data; devices turn it into code.
+ *
+ * A kernel reads `inputs` (buffers) and writes `outputs` (buffers, contiguous and row-major over its axes).
+ * Input buffers are reached through affine functions of the loop indices, so transposes, broadcasts, slices,
+ * flips and padding cost nothing: they are strides, zero strides, offsets, negative strides and guards.
+ */
+import type { DType } from './dtype';
+import type { ScalarOp } from './scalar';
+
+/** `offset + Σ strides[i] · index[i]` over the loop axes it belongs to (outer axes first, then reduction axes). */
+export interface Affine {
+  readonly offset: number;
+  readonly strides: readonly number[];
+}
+
+/** True where `0 ≤ value < size`, with `value` an affine function of the loop indices. */
+export interface Guard {
+  readonly value: Affine;
+  readonly size: number;
+}
+
+/**
+ * Part of a load's position that is known only at run time: instruction `at` gives an integer `i`, and the load
+ * reads `index + i · stride`. Like a guard, `i` outside `0 ≤ i < size` reads 0.
+ */
+export interface Gather {
+  readonly at: number;
+  readonly stride: number;
+  readonly size: number;
+}
+
+/** One step of a scalar program; its number in the program is its name, `args` name earlier steps. */
+export type Instruction =
+  | { readonly op: 'constant'; readonly dtype: DType; readonly value: number }
+  /** An affine function of the loop indices, as i32. */
+  | { readonly op: 'index'; readonly dtype: 'i32'; readonly index: Affine }
+  /** An element of input `input`; 0 (false) where a guard or the gather is out of range, and then nothing is read. */
+  | {
+      readonly op: 'load';
+      readonly dtype: DType;
+      readonly input: number;
+      readonly index: Affine;
+      readonly guards: readonly Guard[];
+      readonly gather?: Gather;
+    }
+  /** The result of the reduction or of the matrix product, in the program that follows it. */
+  | { readonly op: 'reduced'; readonly dtype: DType }
+  | { readonly op: ScalarOp; readonly dtype: DType; readonly args: readonly number[] };
+
+/** How values are folded. Over an empty range: `sum` 0, `product` 1, `max` the lowest value, `min` the highest. */
+export type ReduceOp = 'sum' | 'product' | 'max' | 'min';
+
+/** A fold over inner axes: `program`'s last instruction is folded at every point of the outer and reduction axes. */
+export interface Reduction {
+  readonly op: ReduceOp;
+  readonly dtype: DType;
+  readonly axes: readonly number[];
+  readonly program: readonly Instruction[];
+}
+
+/**
+ * What happens at every point of a kernel's outer axes: run `program`, store instruction `stores[i]` to output `i`.
+ */
+export interface Body {
+  readonly program: readonly Instruction[];
+  readonly stores: readonly number[];
+}
+
+/** A loop nest over `axes`; with a reduction inside it, its result is the `reduced` instruction of the body. */
+export interface LoopKernel extends Body {
+  readonly kind: 'loop';
+  readonly axes: readonly number[];
+  readonly reduction?: Reduction;
+}
+
+/** An input seen through an affine function. */
+export interface Operand {
+  readonly input: number;
+  readonly index: Affine;
+}
+
+/**
+ * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32. `a` is affine over `[...batch, m, k]`, `b` over `[...batch, k, n]`;
+ * any strides, a transpose or a broadcast batch included. The body runs over `[...batch, m, n]`: the epilogue.
+ */
+export interface MatmulKernel extends Body {
+  readonly kind: 'matmul';
+  readonly batch: readonly number[];
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly a: Operand;
+  readonly b: Operand;
+}
+
+/**
+ * `output[batch, indices[batch, i], :] += updates[batch, i, :]` on zeros. Inputs: indices `[batch, count]` (i32 or u32),
+ * updates `[batch, count, width]`; output `[batch, rows, width]`; all contiguous. An index out of range is dropped.
+ * Every sum is taken in the order of `i`, so results do not depend on threads.
+ */
+export interface ScatterAddKernel {
+  readonly kind: 'scatterAdd';
+  readonly dtype: 'f32' | 'i32' | 'u32';
+  readonly indices: 'i32' | 'u32';
+  readonly batch: number;
+  readonly rows: number;
+  readonly count: number;
+  readonly width: number;
+}
+
+/** Sizes and masks that attention's two kernels share. */
+export interface AttentionShape {
+  readonly batch: number;
+  readonly heads: number;
+  readonly queries: number;
+  readonly keys: number;
+  readonly dim: number;
+  /** Factor on the scores, usually `1/√dim`. */
+  readonly scale: number;
+  /** Query `i` sees keys `0…i` only. */
+  readonly causal: boolean;
+  /** Affine over `[batch, heads, tokens, dim]`. */
+  readonly query: Operand;
+  readonly key: Operand;
+  readonly value: Operand;
+  /** bool, affine over `[batch, heads, queries, keys]`; false hides the key. */
+  readonly mask?: Operand;
+}
+
+/**
+ * `softmax(scale · q kᵀ, masked) v`. Outputs: the result `[batch, queries, heads, dim]` and the logarithm of the
+ * softmax's denominator `[batch, heads, queries]`. A query that sees no key gives 0 and −∞.
+ */
+export interface AttentionKernel extends AttentionShape {
+  readonly kind: 'attention';
+}
+
+/**
+ * Derivative of attention. Beside the operands of the forward kernel: `result` and `logSumExp` as the forward kernel
+ * wrote them (contiguous inputs, by number), and `gradient`, affine over `[batch, heads, queries, dim]`.
+ * Outputs: the gradients of query, key, value, each `[batch, tokens, heads, dim]`.
+ */
+export interface AttentionBackwardKernel extends AttentionShape {
+  readonly kind: 'attentionBackward';
+  readonly result: number;
+  readonly logSumExp: number;
+  readonly gradient: Operand;
+}
+
+/** Work for a device. */
+export type Kernel = LoopKernel | MatmulKernel | ScatterAddKernel | AttentionKernel | AttentionBackwardKernel;
+
+/** A kernel with its buffers, given as positions in the table that `Program.run` receives. */
+export interface Launch {
+  readonly kernel: Kernel;
+  readonly inputs: readonly number[];
+  readonly inputTypes: readonly DType[];
+  /**
+   * An output may be one of the inputs (an update in place) only where the kernel reads each element of that input
+   * before it writes the same element: the caller sees to it.
+   */
+  readonly outputs: readonly number[];
+  readonly outputTypes: readonly DType[];
+}
+
+/** A text that is equal for equal launches up to their buffers: the key of code caches. */
+export const launchKey = (launch: Launch): string => {
+  const inPlace = launch.outputs.map((buffer) => launch.inputs.indexOf(buffer));
+  return JSON.stringify([launch.kernel, launch.inputTypes, launch.outputTypes, inPlace]);
+};

@@ -1,0 +1,210 @@
+/** One kernel for one root: chooses its kind, writes its programs, sees its operands through movement. */
+import {
+  type Affine,
+  type AttentionShape,
+  type Body,
+  type DeviceLimits,
+  type DType,
+  type Kernel,
+  type Operand,
+  type Reduction,
+  sizeOf,
+} from '@clipin/kernel';
+import type { Call, Node } from '../node';
+import { coalesce, type Loops } from './coalesce';
+import { flatten, identity, isMovement, seeThrough, unit } from './coordinates';
+import { isLeaf } from './graph';
+import { CannotFuse, contiguousBase, type Draft, inputNumber, ProgramWriter } from './program';
+
+/** A kernel and the nodes whose buffers it reads and writes. */
+export interface Step {
+  readonly kernel: Kernel;
+  readonly inputs: readonly Node[];
+  readonly outputs: readonly Node[];
+}
+
+/**
+ * The kernel that stores `root`.
+ *
+ * @throws CannotFuse naming a node that must be added to `roots` first
+ */
+export function buildStep(root: Node, roots: ReadonlySet<Node>, limits: DeviceLimits): Step {
+  const draft: Draft = { root, roots, inputs: [] };
+  const step =
+    root.operation.kind === 'routine'
+      ? { kernel: buildRoutine(root.operation.call, draft), outputs: root.operation.call.outputs }
+      : { kernel: buildLoops(draft), outputs: [root] };
+  if (draft.inputs.length + step.outputs.length > limits.kernelBuffers) throw new CannotFuse(partToStore(draft, limits));
+  return { ...step, inputs: draft.inputs };
+}
+
+function buildLoops(draft: Draft): Kernel {
+  const { root } = draft;
+  const axes = root.shape;
+  const writer = new ProgramWriter(draft, axes, false);
+  const result = writer.visit(root, identity(axes.length));
+  const body: Body = { program: writer.program(result), stores: [result] };
+  const anchor = draft.anchor;
+  if (anchor?.node.operation.kind === 'matmul') {
+    return buildMatmul(draft, anchor.node, coalesce({ axes, body, kept: anchor.coordinates }));
+  }
+  const reduction = anchor && buildReduction(draft, anchor.node, anchor.coordinates);
+  const loops = coalesce({ axes, body, kept: [], ...(reduction && { reduction }) });
+  return { kind: 'loop', axes: loops.axes, ...loops.body, ...(loops.reduction && { reduction: loops.reduction }) };
+}
+
+function buildReduction(draft: Draft, node: Node, coordinates: readonly Affine[]): Reduction {
+  const { operation } = node;
+  if (operation.kind !== 'reduce') throw new Error(`${operation.kind} is not a reduction`);
+  const [input] = node.inputs as [Node];
+  const inner = operation.axes.map((axis) => input.shape[axis] as number);
+  const outerRank = draft.root.shape.length;
+  const rank = outerRank + inner.length;
+  const widen = ({ offset, strides }: Affine): Affine => ({ offset, strides: [...strides, ...inner.map(() => 0)] });
+  let kept = 0;
+  const position = input.shape.map((_, axis) => {
+    const reducedAxis = operation.axes.indexOf(axis);
+    return reducedAxis >= 0 ? unit(outerRank + reducedAxis, rank) : widen(coordinates[kept++] as Affine);
+  });
+  const writer = new ProgramWriter(draft, [...draft.root.shape, ...inner], true);
+  const value = writer.visit(input, position);
+  return { op: operation.op, dtype: node.dtype, axes: inner, program: writer.program(value) };
+}
+
+function buildMatmul(draft: Draft, node: Node, loops: Loops): Kernel {
+  const dims = node.shape;
+  const long = dims.map((_, dim) => dim).filter((dim) => (dims[dim] as number) !== 1);
+  const aligned =
+    loops.axes.length === long.length &&
+    long.every((dim, axis) => {
+      const { offset, strides } = loops.kept[dim] as Affine;
+      return offset === 0 && strides.every((stride, other) => stride === (other === axis ? 1 : 0));
+    });
+  if (!aligned) throw new CannotFuse(node);
+
+  const [a, b] = node.inputs as [Node, Node];
+  const rank = dims.length;
+  const keptDims = dims.map((_, dim) => dim).filter((dim) => dim >= rank - 2 || dims[dim] !== 1);
+  const pick = ({ offset, strides }: Affine): Affine => ({ offset, strides: keptDims.map((dim) => strides[dim] as number) });
+  const spread = ({ offset, strides }: Affine): Affine => ({
+    offset,
+    strides: keptDims.map((dim) => (long.includes(dim) ? (strides[long.indexOf(dim)] as number) : 0)),
+  });
+  const operand = (input: Node): Operand => {
+    const seen = operandView(input, draft);
+    return { input: seen.input, index: pick(seen.index) };
+  };
+  return {
+    kind: 'matmul',
+    batch: keptDims.slice(0, -2).map((dim) => dims[dim] as number),
+    m: dims[rank - 2] as number,
+    n: dims[rank - 1] as number,
+    k: a.shape[rank - 1] as number,
+    a: operand(a),
+    b: operand(b),
+    program: loops.body.program.map((step) => {
+      if (step.op === 'index') return { ...step, index: spread(step.index) };
+      if (step.op !== 'load') return step;
+      const guards = step.guards.map(({ value, size }) => ({ value: spread(value), size }));
+      return { ...step, index: spread(step.index), guards };
+    }),
+    stores: loops.body.stores,
+  };
+}
+
+/** An operand as an affine view of a buffer, over the axes of the operand. */
+function operandView(operand: Node, draft: Draft): Operand {
+  const extents = operand.shape;
+  let node = operand;
+  let coordinates: readonly Affine[] = identity(extents.length);
+  const stored = (candidate: Node) => isLeaf(candidate) || draft.roots.has(candidate);
+  while (!stored(node)) {
+    if (!isMovement(node.operation) || node.operation.kind === 'pad') throw new CannotFuse(node);
+    const [input] = node.inputs as [Node];
+    const moved = seeThrough(node.operation, input.shape, node.shape, coordinates, extents);
+    if (!moved) throw new CannotFuse(node);
+    node = input;
+    coordinates = moved.coordinates;
+  }
+  return { input: inputNumber(draft, node), index: flatten(coordinates, node.shape, extents.length) };
+}
+
+function buildRoutine(call: Call, draft: Draft): Kernel {
+  const { routine } = call;
+  const { inputs } = draft.root;
+  if (routine.kind === 'scatterAdd') {
+    const [indices, updates] = inputs as [Node, Node];
+    for (const input of inputs) inputNumber(draft, contiguousBase(input, draft));
+    return {
+      kind: 'scatterAdd',
+      dtype: exclude(updates.dtype, 'bool'),
+      indices: exclude(exclude(indices.dtype, 'bool'), 'f32'),
+      batch: sizeOf(indices.shape.slice(0, routine.batchDims)),
+      rows: routine.rows,
+      count: sizeOf(indices.shape.slice(routine.batchDims)),
+      width: sizeOf(updates.shape.slice(indices.shape.length)),
+    };
+  }
+  const [query, key, value, ...rest] = inputs as [Node, Node, Node, ...Node[]];
+  const [batch, queries, heads, dim] = query.shape as readonly [number, number, number, number];
+  const mask = routine.masked ? rest.pop() : undefined;
+  const shape: AttentionShape = {
+    batch,
+    heads,
+    queries,
+    keys: key.shape[1] as number,
+    dim,
+    scale: routine.scale,
+    causal: routine.causal,
+    query: headsFirst(operandView(query, draft)),
+    key: headsFirst(operandView(key, draft)),
+    value: headsFirst(operandView(value, draft)),
+    ...(mask && { mask: operandView(mask, draft) }),
+  };
+  if (routine.kind === 'attention') return { kind: 'attention', ...shape };
+  const [result, logSumExp, gradient] = rest as [Node, Node, Node];
+  return {
+    kind: 'attentionBackward',
+    ...shape,
+    result: inputNumber(draft, contiguousBase(result, draft)),
+    logSumExp: inputNumber(draft, contiguousBase(logSumExp, draft)),
+    gradient: headsFirst(operandView(gradient, draft)),
+  };
+}
+
+/** From axes `[batch, tokens, heads, dim]` to `[batch, heads, tokens, dim]`. */
+const headsFirst = ({ input, index: { offset, strides } }: Operand): Operand => {
+  const [batch, tokens, heads, dim] = strides as readonly [number, number, number, number];
+  return { input, index: { offset, strides: [batch, heads, tokens, dim] } };
+};
+
+function exclude<T extends DType, U extends T>(dtype: T, unwanted: U): Exclude<T, U> {
+  const isWanted = (candidate: T): candidate is Exclude<T, U> => candidate !== unwanted;
+  if (!isWanted(dtype)) throw new TypeError(`${dtype} does not fit here`);
+  return dtype;
+}
+
+/** The part of a kernel with too many buffers that is best stored by itself: it reads the most, but few enough. */
+function partToStore({ root, roots }: Draft, limits: DeviceLimits): Node {
+  const reads = new Map<Node, ReadonlySet<Node>>();
+  const collect = (node: Node): ReadonlySet<Node> => {
+    const known = reads.get(node);
+    if (known) return known;
+    const stored = isLeaf(node) || (roots.has(node) && node !== root);
+    const found = stored ? new Set([node]) : new Set(node.inputs.flatMap((input) => [...collect(input)]));
+    reads.set(node, found);
+    return found;
+  };
+  collect(root);
+  let best: Node | undefined;
+  for (const [node, { size }] of reads) {
+    const whole = node === root || isLeaf(node) || roots.has(node) || isMovement(node.operation);
+    if (whole || size < 2 || size + 1 > limits.kernelBuffers) continue;
+    if (!best || size > (reads.get(best)?.size ?? 0)) best = node;
+  }
+  if (!best) {
+    throw new Error(`a kernel reads ${reads.get(root)?.size} buffers at once; the device allows ${limits.kernelBuffers - 1}`);
+  }
+  return best;
+}
+

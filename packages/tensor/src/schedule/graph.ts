@@ -1,0 +1,142 @@
+/**
+ * Which nodes become buffers. A kernel belongs to its root, the node that it stores; every other node is computed
+ * inside the kernels of its users. This pass chooses roots by three rules of thumb:
+ *
+ * 1. what is asked for, what routines and products read, and what other kernels share is a root, but
+ * 2. movement, and arithmetic cheaper than a trip through memory, is repeated in each kernel that needs it, and
+ * 3. a reduction or product takes the elementwise work that follows it along, as its epilogue.
+ *
+ * The choice affects speed, never results: the builder adds roots where something cannot be fused after all.
+ */
+import { type ScalarOp, sizeOf } from '@clipin/kernel';
+import type { Node } from '../node';
+import { identity, isMovement, seeThrough } from './coordinates';
+
+/** The most nodes that one kernel computes. */
+const kernelNodes = 96;
+/** Work, in loads and operations, that is repeated rather than stored and loaded again. */
+const cheapCost = 3;
+
+const costly: ReadonlySet<ScalarOp> = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'erf', 'sqrt', 'divide']);
+
+/** A node whose value is there already. */
+export const isLeaf = ({ operation }: Node): boolean => operation.kind === 'buffer' || operation.kind === 'parameter';
+
+/** Unrealized nodes that the outputs need, inputs first. */
+export function collect(outputs: readonly Node[]): Node[] {
+  const seen = new Set<Node>();
+  const stack = outputs.filter((node) => !isLeaf(node));
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (seen.has(node)) continue;
+    seen.add(node);
+    if (node.operation.kind === 'routine') stack.push(...node.operation.call.outputs);
+    for (const input of node.inputs) if (!isLeaf(input) && !seen.has(input)) stack.push(input);
+  }
+  return [...seen].sort((a, b) => a.id - b.id);
+}
+
+/** The node that an operand reads through movement: a leaf, or a node that must become one. */
+export function operandBase(operand: Node): Node {
+  let node = operand;
+  let coordinates: ReturnType<typeof identity> = identity(operand.shape.length);
+  while (isMovement(node.operation) && node.operation.kind !== 'pad') {
+    const [input] = node.inputs as [Node];
+    const moved = seeThrough(node.operation, input.shape, node.shape, coordinates, operand.shape);
+    if (!moved) return node;
+    node = input;
+    coordinates = moved.coordinates;
+  }
+  return node;
+}
+
+/** The node whose elements, in the same order, `node` reshapes. */
+function reshapeBase(node: Node): Node {
+  let base = node;
+  while (base.operation.kind === 'reshape') base = base.inputs[0] as Node;
+  return base;
+}
+
+function inlineCosts(nodes: readonly Node[]): Map<Node, number> {
+  const costs = new Map<Node, number>();
+  for (const node of nodes) {
+    const { operation } = node;
+    if (operation.kind === 'constant' || operation.kind === 'iota') costs.set(node, 0);
+    else if (operation.kind === 'scalar' || isMovement(operation)) {
+      const inputs = node.inputs.reduce((sum, input) => sum + (costs.get(input) ?? 1), 0);
+      const own = operation.kind !== 'scalar' ? 0 : costly.has(operation.op) ? 8 : 1;
+      costs.set(node, Math.min(inputs + own, 1000));
+    } else costs.set(node, 1);
+  }
+  return costs;
+}
+
+/** How the users of a node compute it. */
+interface Use {
+  /** Roots of the kernels that need the node. */
+  readonly owners: Set<Node>;
+  /** Every way up to the root is elementwise: the node may be what the kernel is built around. */
+  direct: boolean;
+  /** Repeated along an axis that it does not have. */
+  repeated: boolean;
+}
+
+/** The roots that the outputs need, outputs among them. */
+export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): Set<Node> {
+  const roots = new Set<Node>(outputs.filter((node) => !isLeaf(node)));
+  const costs = inlineCosts(nodes);
+  const uses = new Map<Node, Use>(nodes.map((node) => [node, { owners: new Set(), direct: true, repeated: false }]));
+  const anchored = new Set<Node>();
+  const sizes = new Map<Node, number>();
+
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i] as Node;
+    const { operation } = node;
+    const use = uses.get(node) as Use;
+    if (operation.kind === 'constant' || operation.kind === 'iota') continue;
+    if (!roots.has(node) && !staysInside(node, use)) roots.add(node);
+    if (roots.has(node)) Object.assign(use, { owners: new Set([node]), direct: true, repeated: false });
+    for (const owner of use.owners) sizes.set(owner, (sizes.get(owner) ?? 0) + 1);
+    if (operation.kind === 'reduce' || operation.kind === 'matmul') for (const owner of use.owners) anchored.add(owner);
+    tellInputs(node, use);
+  }
+  return roots;
+
+  function staysInside(node: Node, { owners, direct, repeated }: Use): boolean {
+    const { kind } = node.operation;
+    if (kind === 'routine') return false;
+    if (isMovement(node.operation)) return true;
+    const [owner] = owners;
+    if (kind === 'reduce' || kind === 'matmul') {
+      return owners.size === 1 && direct && owner !== undefined && !anchored.has(owner);
+    }
+    const cost = costs.get(node) ?? 0;
+    if (repeated && cost >= cheapCost) return false;
+    if (owners.size > 1 && cost > cheapCost) return false;
+    return [...owners].every((root) => (sizes.get(root) ?? 0) < kernelNodes);
+  }
+
+  function tellInputs(node: Node, use: Use): void {
+    const { operation } = node;
+    const store = (base: Node) => {
+      if (!isLeaf(base)) roots.add(base);
+    };
+    if (operation.kind === 'matmul' || operation.kind === 'routine') {
+      const inOrder = operation.kind === 'routine' && operation.call.routine.kind === 'scatterAdd';
+      for (const input of node.inputs) store(inOrder ? reshapeBase(input) : operandBase(input));
+      return;
+    }
+    node.inputs.forEach((input, position) => {
+      if (isLeaf(input)) return;
+      if (operation.kind === 'gather' && position === 0) {
+        store(reshapeBase(input));
+        return;
+      }
+      const told = uses.get(input) as Use;
+      for (const owner of use.owners) told.owners.add(owner);
+      const elementwise = operation.kind === 'scalar' || operation.kind === 'reshape';
+      told.direct &&= elementwise && use.direct;
+      const grows = operation.kind === 'expand' && sizeOf(node.shape) > sizeOf(input.shape);
+      told.repeated ||= grows || (use.repeated && operation.kind !== 'reduce');
+    });
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The memory plan of a schedule: which buffer each node lives in. A buffer is used again as soon as its last reader is
+ * done; elementwise kernels write over an input that nobody needs any more; donated inputs become outputs.
+ */
+import { contiguousStrides, type DType, dtypes, type Kernel, type Launch, sameShape, sizeOf } from '@clipin/kernel';
+import type { Node } from '../node';
+import type { Step } from './build';
+import { isLeaf } from './graph';
+
+/** Size of a buffer that a plan needs. */
+export interface Slot {
+  dtype: DType;
+  length: number;
+}
+
+/**
+ * Launches over a table of buffers: first the `externals` (leaves that are there already), then the `slots`.
+ * The first slots are scratch memory; those of `fresh` belong to outputs and are new in every run.
+ */
+export interface Plan {
+  readonly launches: readonly Launch[];
+  readonly externals: readonly Node[];
+  readonly slots: readonly Slot[];
+  /** Positions in the table that must be newly allocated for each run. */
+  readonly fresh: readonly number[];
+  /** Position in the table of each output. */
+  readonly outputs: ReadonlyMap<Node, number>;
+}
+
+const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].bytes;
+
+/** Whether `kernel` reads input `number` only at the element that it writes next. */
+function mayOverwrite(kernel: Kernel, number: number): boolean {
+  if (kernel.kind !== 'loop') return false;
+  const elsewhere = kernel.reduction?.program.some((step) => step.op === 'load' && step.input === number);
+  if (elsewhere) return false;
+  const strides = contiguousStrides(kernel.axes).map((stride, axis) => (kernel.axes[axis] === 1 ? 0 : stride));
+  return kernel.program.every(
+    (step) =>
+      step.op !== 'load' ||
+      step.input !== number ||
+      (step.guards.length === 0 && !step.gather && step.index.offset === 0 && sameShape(step.index.strides, strides)),
+  );
+}
+
+/**
+ * Plans the buffers of a schedule.
+ *
+ * @param steps - kernels in order
+ * @param wanted - nodes whose buffers outlive the run
+ * @param donated - leaves whose buffers may be written over once they have been read
+ */
+export function planMemory(steps: readonly Step[], wanted: readonly Node[], donated: ReadonlySet<Node>): Plan {
+  const externals = [...new Set(steps.flatMap(({ inputs }) => inputs.filter(isLeaf)))];
+  for (const leaf of donated) if (!externals.includes(leaf)) externals.push(leaf);
+  const lastUse = new Map<Node, number>();
+  steps.forEach(({ inputs }, time) => {
+    for (const input of inputs) lastUse.set(input, time);
+  });
+  const outlives = new Set(wanted);
+  const positions = new Map<Node, number>(externals.map((node, position) => [node, position]));
+  const slots: Slot[] = [];
+  const fresh: number[] = [];
+  const free: number[] = [];
+  const freeDonations = externals.flatMap((leaf, position) => (donated.has(leaf) && !lastUse.has(leaf) ? [position] : []));
+
+  const sizeAt = (position: number): Slot => {
+    const leaf = externals[position];
+    return leaf ? { dtype: leaf.dtype, length: sizeOf(leaf.shape) } : (slots[position - externals.length] as Slot);
+  };
+  const fitsExactly = (position: number, node: Node): boolean => {
+    const slot = sizeAt(position);
+    return slot.length === sizeOf(node.shape) && bytesOf(slot) === bytesOf(node);
+  };
+  const addSlot = (node: Node): number => {
+    slots.push({ dtype: node.dtype, length: sizeOf(node.shape) });
+    return externals.length + slots.length - 1;
+  };
+  const take = (list: number[], at: number): number => list.splice(at, 1)[0] as number;
+
+  /** A free scratch slot, the closest in size, grown if it is too small; or a new one. */
+  const scratch = (node: Node): number => {
+    const length = sizeOf(node.shape);
+    let best = -1;
+    free.forEach((position, at) => {
+      const closer = best < 0 || Math.abs(sizeAt(position).length - length) < Math.abs(sizeAt(free[best] as number).length - length);
+      if (bytesOf(sizeAt(position)) === bytesOf(node) && closer) best = at;
+    });
+    if (best < 0) return addSlot(node);
+    const position = take(free, best);
+    const slot = sizeAt(position);
+    slot.length = Math.max(slot.length, length);
+    return position;
+  };
+
+  const place = (node: Node): number => {
+    if (!outlives.has(node)) return scratch(node);
+    const donation = freeDonations.findIndex((position) => fitsExactly(position, node));
+    if (donation >= 0) return take(freeDonations, donation);
+    const position = addSlot(node);
+    fresh.push(position);
+    return position;
+  };
+
+  /** An input of this step that ends here and that the output may take over. */
+  const inherit = ({ kernel, inputs }: Step, time: number, node: Node, taken: ReadonlySet<number>): number | undefined => {
+    const heir = inputs.findIndex((input, number) => {
+      const position = positions.get(input) as number;
+      const isScratch = position >= externals.length && !outlives.has(input);
+      const mayTake = isScratch ? !outlives.has(node) : donated.has(input) && outlives.has(node);
+      const ends = lastUse.get(input) === time && !taken.has(position);
+      return mayTake && ends && fitsExactly(position, node) && mayOverwrite(kernel, number);
+    });
+    return heir < 0 ? undefined : positions.get(inputs[heir] as Node);
+  };
+
+  const positionOf = (node: Node): number => {
+    const known = positions.get(node);
+    if (known !== undefined) return known;
+    const position = addSlot(node); // a node without elements, which no kernel writes
+    positions.set(node, position);
+    return position;
+  };
+
+  const launches = steps.map((step, time): Launch => {
+    const inputs = step.inputs.map(positionOf);
+    const inherited = new Set<number>();
+    const outputs = step.outputs.map((node) => {
+      const heir = inherit(step, time, node, inherited);
+      if (heir !== undefined) inherited.add(heir);
+      const position = heir ?? place(node);
+      positions.set(node, position);
+      return position;
+    });
+    for (const input of step.inputs) {
+      const position = positions.get(input) as number;
+      if (lastUse.get(input) !== time || inherited.has(position) || outlives.has(input)) continue;
+      if (position >= externals.length) free.push(position);
+      else if (donated.has(input)) freeDonations.push(position);
+    }
+    for (const output of step.outputs) {
+      if (!lastUse.has(output) && !outlives.has(output)) free.push(positions.get(output) as number);
+    }
+    return {
+      kernel: step.kernel,
+      inputs,
+      inputTypes: step.inputs.map(({ dtype }) => dtype),
+      outputs,
+      outputTypes: step.outputs.map(({ dtype }) => dtype),
+    };
+  });
+  for (const node of wanted) {
+    if (positions.has(node)) continue;
+    const position = addSlot(node);
+    positions.set(node, position);
+    fresh.push(position);
+  }
+  return { launches, externals, slots, fresh, outputs: new Map(wanted.map((node) => [node, positions.get(node) as number])) };
+}

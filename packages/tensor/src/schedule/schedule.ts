@@ -1,0 +1,29 @@
+/** From lazy nodes to kernels in the order in which they can run. */
+import { type DeviceLimits, sizeOf } from '@clipin/kernel';
+import type { Node } from '../node';
+import { buildStep, type Step } from './build';
+import { chooseRoots, collect } from './graph';
+import { CannotFuse } from './program';
+
+/** The kernels that compute `outputs`, inputs first. Nodes without elements need none. */
+export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[] {
+  const nodes = collect(outputs);
+  const roots = chooseRoots(outputs, nodes);
+  const steps: { readonly order: number; readonly step: Step }[] = [];
+  const done = new Set<Node>();
+  const pending = [...roots];
+  for (let root = pending.pop(); root; root = pending.pop()) {
+    if (done.has(root) || sizeOf(root.shape) === 0) continue;
+    try {
+      const step = buildStep(root, roots, limits);
+      for (const output of step.outputs) done.add(output);
+      steps.push({ order: root.id, step });
+    } catch (error) {
+      if (!(error instanceof CannotFuse) || roots.has(error.node)) throw error;
+      roots.add(error.node);
+      pending.push(root, error.node);
+    }
+  }
+  // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
+  return steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
+}
