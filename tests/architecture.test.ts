@@ -95,6 +95,18 @@ test('circles of files are found: of types, through an index, and of a package w
   expect(problems[1]).toMatch(/^a circle of imports: packages\/tensor\/src\/.* -> /);
 });
 
+test('a circle by way of a name for a file of the package is found', () => {
+  const imports = { '#gpu': { node: './src/gpu-node.ts', default: './src/gpu-browser.ts' } };
+  const problems = problemsOf({
+    'packages/webgpu/package.json': JSON.stringify({ name: '@clipin/webgpu', imports }),
+    'packages/webgpu/src/index.ts': `export * from '#gpu';`,
+    'packages/webgpu/src/gpu-node.ts': `export const gpu = 1;`,
+    'packages/webgpu/src/gpu-browser.ts': `export * from './index';`,
+  });
+  expect(problems).toHaveLength(1);
+  expect(problems[0]).toMatch(/^a circle of imports: .*gpu-browser\.ts/);
+});
+
 test('dependencies that are missing, unused, or for tests only are found', () => {
   const problems = problemsOf({
     'packages/tensor/package.json': manifest('@clipin/tensor', ['@clipin/kernel', '@clipin/wasm']),

@@ -26,11 +26,15 @@ const testHelpers = '@clipin/testing';
 interface Manifest {
   name: string;
   exports?: string | Record<string, unknown>;
+  /** Names that begin with `#`, each a file or, by condition, several. */
+  imports?: Record<string, Target>;
   dependencies?: Record<string, string>;
   peerDependencies?: Record<string, string>;
   optionalDependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
 }
+
+type Target = string | { [condition: string]: Target };
 
 interface SourceFile {
   path: string;
@@ -143,7 +147,7 @@ function dependencyProblems({ folder, manifest, files }: Package, rootDependenci
 
 function packageImports(file: SourceFile): { specifier: string; name: string; subpath: string }[] {
   return file.imports
-    .filter((specifier) => !/^(\.|node:)/.test(specifier))
+    .filter((specifier) => !/^(\.|#|node:)/.test(specifier))
     .map((specifier) => {
       const name = /^(@[^/]+\/)?[^/]+/.exec(specifier)?.[0] ?? specifier;
       return { specifier, name, subpath: `.${specifier.slice(name.length)}` };
@@ -151,31 +155,34 @@ function packageImports(file: SourceFile): { specifier: string; name: string; su
 }
 
 /** Depth-first over the files of a package; an edge back to a file still on the way closes a circle. */
-function cycleProblems({ manifest, files }: Package): string[] {
-  const byPath = new Map(files.map((file) => [file.path, file]));
+function cycleProblems(owner: Package): string[] {
+  const byPath = new Map(owner.files.map((file) => [file.path, file]));
   const problems: string[] = [];
   const finished = new Set<string>();
-  const visit = (file: SourceFile, way: string[]) => {
-    const start = way.indexOf(file.path);
-    if (start >= 0) problems.push(`a circle of imports: ${[...way.slice(start), file.path].join(' -> ')}`);
-    if (start >= 0 || finished.has(file.path)) return;
+  const visit = (path: string, way: string[]) => {
+    const file = byPath.get(path);
+    const start = way.indexOf(path);
+    if (start >= 0) problems.push(`a circle of imports: ${[...way.slice(start), path].join(' -> ')}`);
+    if (start >= 0 || finished.has(path) || !file) return;
     for (const specifier of file.imports) {
-      const imported = byPath.get(resolveInside(file, specifier, manifest.name, byPath));
-      if (imported) visit(imported, [...way, file.path]);
+      for (const target of targetsInside(owner, path, specifier)) visit(target, [...way, path]);
     }
-    finished.add(file.path);
+    finished.add(path);
   };
-  for (const file of files) visit(file, []);
+  for (const path of byPath.keys()) visit(path, []);
   return problems;
 }
 
-function resolveInside(
-  file: SourceFile,
-  specifier: string,
-  self: string,
-  byPath: Map<string, SourceFile>,
-): string {
-  if (specifier === self) return [...byPath.keys()].find((path) => path.endsWith('/src/index.ts')) ?? '';
-  const target = resolve(dirname(file.path), specifier).replace(/\.[jt]s$/, '');
-  return [`${target}.ts`, `${target}/index.ts`].find((path) => byPath.has(path)) ?? '';
+/** The paths in the package that a specifier may mean; those that are no file of it lead nowhere. */
+function targetsInside({ folder, manifest }: Package, from: string, specifier: string): string[] {
+  if (specifier === manifest.name) return [join(folder, 'src/index.ts')];
+  if (specifier.startsWith('#'))
+    return filesOf(manifest.imports?.[specifier]).map((file) => join(folder, file));
+  if (!specifier.startsWith('.')) return [];
+  const target = resolve(dirname(from), specifier).replace(/\.[jt]s$/, '');
+  return [`${target}.ts`, `${target}/index.ts`];
+}
+
+function filesOf(target: Target = {}): string[] {
+  return typeof target === 'string' ? [target] : Object.values(target).flatMap(filesOf);
 }
