@@ -1,0 +1,54 @@
+/** Where a user takes the derivative into their own hands: `stopGradient`, `customVjp`, `checkpoint`. */
+import { activeRecorders, flatten, mapTree, type Tensor, withLeaves, withRecorders } from '@clipin/tensor';
+import { fresh } from './fresh';
+import { Tape } from './tape';
+import { vjp } from './transform';
+
+/** The same values, through which no gradient flows. */
+export const stopGradient = <T>(tree: T): T => withRecorders([], () => mapTree((x) => fresh(x), tree));
+
+/**
+ * A function with a derivative rule of its own.
+ *
+ * @param f - returns the value and a function from gradients of the value (a tree like it) to gradients of the arguments
+ *   (trees like them)
+ */
+export function customVjp<A extends readonly unknown[], R>(
+  f: (...args: A) => readonly [value: R, pullback: (gradient: R) => A],
+): (...args: A) => R {
+  return (...args) => {
+    // Tapes see what f does, so that outer ones can differentiate what the pullback keeps; the value is cut off from it.
+    const [value, pullback] = f(...args);
+    return withRule('customVjp', args, value, pullback);
+  };
+}
+
+/**
+ * The same function, which keeps nothing for the backward pass but its arguments, and is computed again there.
+ * Chen et al. 2016, "Training deep nets with sublinear memory cost".
+ */
+export function checkpoint<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R {
+  return (...args) => {
+    const value = withRecorders([], () => f(...args));
+    return withRule('checkpoint', args, value, (gradient) => vjp(f, ...args)[1](gradient));
+  };
+}
+
+function withRule<A extends readonly unknown[], R>(name: string, args: A, value: R, pullback: (gradient: R) => A): R {
+  const inputs = flatten(args).leaves;
+  const result = stopGradient(value);
+  const outputs = flatten(result).leaves;
+  for (const recorder of activeRecorders()) {
+    if (!(recorder instanceof Tape)) continue;
+    recorder.note({
+      name,
+      inputs,
+      outputs,
+      pullBack: (gradients) => {
+        const seeds = outputs.map((output, i): Tensor => gradients[i] ?? output.mul(0));
+        return flatten(pullback(withLeaves(result, seeds))).leaves;
+      },
+    });
+  }
+  return result;
+}
