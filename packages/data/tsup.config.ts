@@ -1,3 +1,4 @@
 import { esmPackage } from '../../tsup.base';
 
-export default esmPackage();
+/** The worker lies beside the index, where `prefetch` looks for it. */
+export default esmPackage({ entry: { index: 'src/index.ts', worker: 'src/batches/worker.ts' } });

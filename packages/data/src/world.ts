@@ -19,7 +19,11 @@ export interface Triplet {
 
 /** The triplet of that number: a function of (seed, split, index) alone. */
 export function tripletAt(seed: number, split: Split, index: number): Triplet {
-  const random = randomAt(checkIndex(seed, 'seed'), `${checkSplit(split, 'tripletAt')}/scene`, checkIndex(index, 'index'));
+  const random = randomAt(
+    checkIndex(seed, 'seed'),
+    `${checkSplit(split, 'tripletAt')}/scene`,
+    checkIndex(index, 'index'),
+  );
   const scene = drawSceneOf(random, split);
   const short = shortCaption(scene, drawMention(random, scene), random.int(WORDINGS));
   return { scene, short, long: longCaption(scene, random.int(WORDINGS)) };
@@ -29,11 +33,22 @@ export function tripletAt(seed: number, split: Split, index: number): Triplet {
  * The edit of that number: a function of (seed, split, index) alone.
  * @param kinds - kinds to draw from, equally; all by default
  */
-export function editAt(seed: number, split: Split, index: number, kinds: readonly EditKind[] = EDIT_KIND_NAMES): Edit {
-  const random = randomAt(checkIndex(seed, 'seed'), `${checkSplit(split, 'editAt')}/edit`, checkIndex(index, 'index'));
+export function editAt(
+  seed: number,
+  split: Split,
+  index: number,
+  kinds: readonly EditKind[] = EDIT_KIND_NAMES,
+): Edit {
+  const random = randomAt(
+    checkIndex(seed, 'seed'),
+    `${checkSplit(split, 'editAt')}/edit`,
+    checkIndex(index, 'index'),
+  );
   const unknown = kinds.find((kind) => !EDIT_KIND_NAMES.includes(kind));
   if (unknown !== undefined || kinds.length === 0) {
-    throw new RangeError(`editAt: no kind of edit is called "${unknown}"; there are ${EDIT_KIND_NAMES.join(', ')}`);
+    throw new RangeError(
+      `editAt: no kind of edit is called "${unknown}"; there are ${EDIT_KIND_NAMES.join(', ')}`,
+    );
   }
   return drawEdit(random, random.pick(kinds), split);
 }
@@ -44,6 +59,7 @@ export function handsForScenes(scenes: readonly Scene[], hands: readonly Hand[] 
 }
 
 function checkIndex(value: number, name: string): number {
-  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name} must be a whole number from 0 up, got ${value}`);
+  if (!Number.isSafeInteger(value) || value < 0)
+    throw new RangeError(`${name} must be a whole number from 0 up, got ${value}`);
   return value;
 }

@@ -21,7 +21,8 @@ export interface Art {
  * @throws Error if a hand's package is not installed or has no drawing of an item
  */
 export function loadArt(hands: readonly Hand[], { size = 64 }: { size?: number } = {}): Art {
-  if (!Number.isInteger(size) || size < 8) throw new RangeError(`loadArt: size must be a whole number from 8 up, got ${size}`);
+  if (!Number.isInteger(size) || size < 8)
+    throw new RangeError(`loadArt: size must be a whole number from 8 up, got ${size}`);
   const spriteBytes = size * size * 4;
   const pixels = new Uint8Array(new SharedArrayBuffer(hands.length * INVENTORY.length * spriteBytes));
   hands.forEach((hand, h) => {
@@ -31,7 +32,10 @@ export function loadArt(hands: readonly Hand[], { size = 64 }: { size?: number }
       const svg = drawings(item.code);
       if (!svg) throw new Error(`loadArt: the hand "${hand}" has no drawing of ${item.id} (${item.code})`);
       const sprite = rasterize(svg, size);
-      pixels.set(item.flippedIn.includes(hand) ? mirrored(sprite, size) : sprite, (h * INVENTORY.length + i) * spriteBytes);
+      pixels.set(
+        item.flippedIn.includes(hand) ? mirrored(sprite, size) : sprite,
+        (h * INVENTORY.length + i) * spriteBytes,
+      );
     });
   });
   return { hands: [...hands], size, pixels };
@@ -45,8 +49,10 @@ const positions = new Map(INVENTORY.map((item, i) => [item.id, i]));
  */
 export function spriteOf(art: Art, hand: Hand, item: Item): Uint8Array {
   const h = art.hands.indexOf(hand);
-  if (h < 0) throw new RangeError(`spriteOf: the art was loaded for ${art.hands.join(', ')}, not for "${hand}"`);
-  if (handsFor([item], [hand]).length === 0) throw new RangeError(`spriteOf: the hand "${hand}" does not draw ${item.id}`);
+  if (h < 0)
+    throw new RangeError(`spriteOf: the art was loaded for ${art.hands.join(', ')}, not for "${hand}"`);
+  if (handsFor([item], [hand]).length === 0)
+    throw new RangeError(`spriteOf: the hand "${hand}" does not draw ${item.id}`);
   const spriteBytes = art.size * art.size * 4;
   const start = (h * INVENTORY.length + positions.get(item.id)!) * spriteBytes;
   return art.pixels.subarray(start, start + spriteBytes);

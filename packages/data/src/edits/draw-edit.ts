@@ -12,7 +12,8 @@ const SAME_WORDING = 0.75;
 export function drawEdit(random: Random, kind: EditKind, split: Split): Edit {
   for (;;) {
     const draft = DRAWERS[kind](random, poolFor(split));
-    if (draft && splitOf(draft.source) === split && splitOf(draft.target) === split) return describe(random, kind, draft);
+    if (draft && splitOf(draft.source) === split && splitOf(draft.target) === split)
+      return describe(random, kind, draft);
   }
 }
 
@@ -21,11 +22,15 @@ function describe(random: Random, kind: EditKind, draft: Draft): Edit {
   const wording = random.int(WORDINGS);
   const other = random.chance(SAME_WORDING) ? wording : random.int(WORDINGS);
   const captions = (): [string, string] => {
-    if (kind !== 'add' && kind !== 'remove') return [shortCaption(source, mention, wording), shortCaption(target, mention, other)];
+    if (kind !== 'add' && kind !== 'remove')
+      return [shortCaption(source, mention, wording), shortCaption(target, mention, other)];
     // Only of the smaller scene is it worth saying that there is nothing else.
     const smaller = source.objects.length < target.objects.length;
     const plain = { ...mention, only: false };
-    return [shortCaption(source, smaller ? mention : plain, wording), shortCaption(target, smaller ? plain : mention, other)];
+    return [
+      shortCaption(source, smaller ? mention : plain, wording),
+      shortCaption(target, smaller ? plain : mention, other),
+    ];
   };
   const [sourceCaption, targetCaption] = captions();
   return { kind, pattern: EDIT_KINDS[kind], instruction, source, target, sourceCaption, targetCaption };

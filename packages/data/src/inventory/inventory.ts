@@ -22,8 +22,12 @@ function groups(): Map<string, Item[]> {
 export function itemOf(id: string): Item {
   const found = byId.get(id);
   if (found) return found;
-  const near = INVENTORY.filter((item) => id.split('-').some((word) => item.id.includes(word))).map((item) => item.id);
-  throw new RangeError(`itemOf: there is no item "${id}"${near.length ? `; near it are ${near.slice(0, 5).join(', ')}` : ''}`);
+  const near = INVENTORY.filter((item) => id.split('-').some((word) => item.id.includes(word))).map(
+    (item) => item.id,
+  );
+  throw new RangeError(
+    `itemOf: there is no item "${id}"${near.length ? `; near it are ${near.slice(0, 5).join(', ')}` : ''}`,
+  );
 }
 
 /** The other members of an item's group, such as the same heart in other colours; none if it varies in nothing. */

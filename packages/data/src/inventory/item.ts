@@ -3,7 +3,17 @@ import type { Hand } from '../art/hands';
 
 /** Colour words of the captions. */
 export const COLORS = [
-  'red', 'orange', 'yellow', 'green', 'blue', 'purple', 'pink', 'brown', 'black', 'white', 'gray',
+  'red',
+  'orange',
+  'yellow',
+  'green',
+  'blue',
+  'purple',
+  'pink',
+  'brown',
+  'black',
+  'white',
+  'gray',
 ] as const;
 /** A colour word. */
 export type Color = (typeof COLORS)[number];

@@ -1,5 +1,5 @@
 /** Plain things: animals, food, vehicles, tools and so on, each in one drawing. */
-import { item, type Item } from './item';
+import { type Item, item } from './item';
 
 /** Drawn looking left by every hand; can be mirrored and turned upside down. */
 const facing = { faces: true, turns: true } as const;
@@ -50,14 +50,14 @@ export const OBJECTS: readonly Item[] = [
   item('carrot', '1f955', { ...turns, color: 'orange' }),
   item('eggplant', '1f346', { color: 'purple' }),
   item('mushroom', '1f344', { ...turns, color: 'red' }),
-  item('bread', '1f35e', { plural: 'breads' }),
+  item('loaf', '1f35e', { plural: 'loaves' }),
   item('cheese', '1f9c0', { plural: 'cheeses', color: 'yellow' }),
   item('pizza', '1f355', { plural: 'pizzas' }),
   item('burger', '1f354', {}),
   item('cake', '1f382', turns),
   item('cookie', '1f36a', { color: 'brown' }),
   item('cup', '2615', turns),
-  item('wine', '1f377', { ...turns, plural: 'wines' }),
+  item('wine glass', '1f377', { ...turns, plural: 'wine glasses' }),
   // vehicles that look to one side
   item('truck', '1f69a', facing),
   item('fire truck', '1f692', { ...facing, color: 'red' }),
@@ -95,7 +95,7 @@ export const OBJECTS: readonly Item[] = [
   item('sun', '2600', { color: 'yellow' }),
   item('cloud', '2601', turns),
   item('snowman', '26c4', { ...turns, plural: 'snowmen' }),
-  item('fire', '1f525', turns),
+  item('flame', '1f525', turns),
   item('trophy', '1f3c6', { ...turns, plural: 'trophies', color: 'yellow' }),
   item('candle', '1f56f', turns),
   item('robot', '1f916', { ...turns, notBy: ['emojione'] }),

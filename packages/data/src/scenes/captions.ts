@@ -42,7 +42,8 @@ export function shortCaption(scene: Scene, mention: Mention = {}, wording = 0): 
   const groups = groupsOf(scene);
   const phrase = (group: Group) => shortPhrase(group, mention);
   const [first, second] = groups;
-  const related = mention.relation && groups.length === 2 && first!.objects.length === 1 && second!.objects.length === 1;
+  const related =
+    mention.relation && groups.length === 2 && first!.objects.length === 1 && second!.objects.length === 1;
   const body = related ? relationPhrase(first!, second!, phrase, wording) : list(groups.map(phrase));
   const background = mention.background ? ` on ${backgroundPhrase(scene, wording)}` : '';
   return `${opening(mention, wording)}${body}${background}`;
@@ -55,12 +56,22 @@ export function longCaption(scene: Scene, wording = 0): string {
     `The background is plain ${scene.background}.`,
     `Everything stands on a plain ${scene.background} background.`,
   ][wording % 2]!;
-  const count = scene.objects.length;
-  const summary =
-    count === 1 ? 'It is the only object in the picture.' : `There are ${NUMBERS[count]} objects in the picture.`;
-  const sentences = groups.map((group, i) => longSentence(group, (wording >> 1) + i));
-  const told = count === 1 ? [...sentences, summary] : [summary, ...sentences];
+  const told = longSentences(groups, wording >> 1);
   return ((wording >> 2) % 2 === 0 ? [...told, background] : [background, ...told]).join(' ');
+}
+
+/** What an item is called when it stands for its class: colour, state or view included. */
+export function itemPhrase(item: Item): string {
+  const object = {
+    item: item.id,
+    place: 'center',
+    size: 'large',
+    mirrored: false,
+    upsideDown: false,
+    shift: [0, 0],
+  } as const;
+  const details = { size: false, upright: false, view: true, facing: false, color: false };
+  return nounPhrase({ item, objects: [object], indices: [0] }, details);
 }
 
 function groupsOf(scene: Scene): Group[] {
@@ -77,7 +88,7 @@ function groupsOf(scene: Scene): Group[] {
 
 function opening(mention: Mention, wording: number): string {
   if (mention.only) return 'just ';
-  return ['', '', 'a picture of '][wording % 3]!;
+  return wording % 6 === 5 ? 'a picture of ' : '';
 }
 
 function backgroundPhrase(scene: Scene, wording: number): string {
@@ -97,11 +108,28 @@ function shortPhrase(group: Group, mention: Mention): string {
   return told && mention.place && objects.length === 1 ? `${name} ${placePhrase(objects[0]!.place)}` : name;
 }
 
-function longSentence(group: Group, wording: number): string {
-  const name = nounPhrase(group, { size: true, upright: false, view: true, facing: true, color: true });
-  const places = group.objects.map((object) => placePhrase(object.place));
-  if (group.objects.length > 1) return `There are ${name}: ${list(places)}.`;
-  return wording % 2 === 0 ? `There is ${name} ${places[0]}.` : `${capital(name)} is ${places[0]}.`;
+function longSentences(groups: readonly Group[], wording: number): string[] {
+  const name = (group: Group) =>
+    nounPhrase(group, { size: true, upright: false, view: true, facing: true, color: true });
+  const places = (group: Group) => list(group.objects.map((object) => placePhrase(object.place)));
+  if (groups.length > 2) {
+    // One list instead of a sentence each, to keep crowded scenes short.
+    const all = groups.map((group) => `${name(group)} ${places(group)}`).join(', ');
+    return [wording % 2 === 0 ? `The picture shows ${all}.` : `There is ${all}.`];
+  }
+  const sentences = groups.map((group, i) => {
+    if (group.objects.length > 1) return `There are ${name(group)}, ${places(group)}.`;
+    return (wording + i) % 2 === 0
+      ? `There is ${name(group)} ${places(group)}.`
+      : `${capital(name(group))} is ${places(group)}.`;
+  });
+  return groups.length > 1 ? sentences : [...sentences, aloneSentence(groups[0]!)];
+}
+
+function aloneSentence({ objects }: Group): string {
+  return objects.length === 1
+    ? 'It is the only object in the picture.'
+    : 'There is nothing else in the picture.';
 }
 
 interface Details {
@@ -142,7 +170,13 @@ function relationPhrase(a: Group, b: Group, phrase: (group: Group) => string, wo
   const dy = ay - by;
   const sideways = Math.abs(dx) < 0.2 ? false : Math.abs(dy) < 0.2 ? true : (wording >> 1) % 2 === 0;
   const [from, to, sign] = (wording >> 2) % 2 === 0 ? [a, b, 1] : [b, a, -1];
-  const relation = sideways ? (dx * sign < 0 ? 'to the left of' : 'to the right of') : dy * sign < 0 ? 'above' : 'below';
+  const relation = sideways
+    ? dx * sign < 0
+      ? 'to the left of'
+      : 'to the right of'
+    : dy * sign < 0
+      ? 'above'
+      : 'below';
   return `${phrase(from)} ${relation} ${phrase(to)}`;
 }
 

@@ -2,7 +2,16 @@
 import { INVENTORY, itemOf, itemsVarying } from '../inventory/inventory';
 import type { Item, Variation } from '../inventory/item';
 import type { Random } from '../random';
-import { BACKGROUND_NAMES, type Background, isHidden, overlap, PLACE_NAMES, type Placed, type Scene, type Size } from './scene';
+import {
+  BACKGROUND_NAMES,
+  type Background,
+  isHidden,
+  overlap,
+  PLACE_NAMES,
+  type Placed,
+  type Scene,
+  type Size,
+} from './scene';
 
 const VARIATIONS: readonly Variation[] = ['color', 'state', 'view', 'text', 'direction'];
 /** Share of objects taken from the families, which carry the finer cues; the rest are plain things. */
@@ -23,13 +32,18 @@ export function poolOf(withHeldOut: boolean): Pool {
   const allowed = (items: readonly Item[]) => items.filter((item) => withHeldOut || !item.heldOut);
   return {
     plain: allowed(INVENTORY.filter((item) => !item.variation)),
-    varying: Object.fromEntries(VARIATIONS.map((v) => [v, allowed(itemsVarying(v))])) as Record<Variation, Item[]>,
+    varying: Object.fromEntries(VARIATIONS.map((v) => [v, allowed(itemsVarying(v))])) as Record<
+      Variation,
+      Item[]
+    >,
   };
 }
 
 /** One item: a plain thing, or one of a family. */
 export function drawItem(random: Random, pool: Pool): Item {
-  return random.chance(FAMILY_SHARE) ? random.pick(pool.varying[random.pick(VARIATIONS)]) : random.pick(pool.plain);
+  return random.chance(FAMILY_SHARE)
+    ? random.pick(pool.varying[random.pick(VARIATIONS)])
+    : random.pick(pool.plain);
 }
 
 /** Draws a scene of one to four objects; every eighth holds several of one kind. */
@@ -42,8 +56,12 @@ export function drawScene(random: Random, pool: Pool): Scene {
 
 function drawDifferent(random: Random, pool: Pool): Scene | undefined {
   const u = random.float();
-  const count = u < 0.36 ? 1 : u < 0.78 ? 2 : u < 0.92 ? 3 : 4;
-  return arrange(random, Array.from({ length: count }, () => drawItem(random, pool)), { upsideDown: UPSIDE_DOWN });
+  const count = u < 0.4 ? 1 : u < 0.84 ? 2 : u < 0.95 ? 3 : 4;
+  return arrange(
+    random,
+    Array.from({ length: count }, () => drawItem(random, pool)),
+    { upsideDown: UPSIDE_DOWN },
+  );
 }
 
 function drawSeveral(random: Random, pool: Pool): Scene | undefined {
@@ -67,7 +85,11 @@ export interface Arrangement {
  * Copies of one item get one size and one direction, so that they can be counted and named together.
  * @returns undefined if these items cannot stand together
  */
-export function arrange(random: Random, items: readonly Item[], choices: Arrangement = {}): Scene | undefined {
+export function arrange(
+  random: Random,
+  items: readonly Item[],
+  choices: Arrangement = {},
+): Scene | undefined {
   if (!nameable(items)) return undefined;
   const background = choices.background ?? random.pick(BACKGROUND_NAMES);
   if (items.some((item) => isHidden(item, background))) return undefined;
@@ -75,7 +97,10 @@ export function arrange(random: Random, items: readonly Item[], choices: Arrange
   for (const item of items) {
     const twin = objects.find((object) => object.item === item.id);
     const copied = items.filter((other) => other === item).length > 1;
-    const size = twin?.size ?? (objects.length === 0 ? choices.size : undefined) ?? drawSize(random, item, items.length, copied);
+    const size =
+      twin?.size ??
+      (objects.length === 0 ? choices.size : undefined) ??
+      drawSize(random, item, items.length, copied);
     const place = freePlace(random, size, objects);
     if (!place) return undefined;
     objects.push({
@@ -102,8 +127,9 @@ export function drawShift(random: Random): readonly [number, number] {
   return [(random.int(3) - 1) * SHIFT, (random.int(3) - 1) * SHIFT];
 }
 
-/** What is written can be read, and what is open told from what is closed, on large objects only. */
-export const needsLarge = (item: Item): boolean => item.variation === 'text' || item.variation === 'state';
+const FINE: readonly (Variation | undefined)[] = ['text', 'state', 'direction'];
+/** A text, an open lid or the head of an arrow is a few pixels: such things are drawn large unless there are several. */
+export const needsLarge = (item: Item): boolean => FINE.includes(item.variation);
 
 function drawSize(random: Random, item: Item, total: number, copied: boolean): Size {
   if (copied) return total === 2 && random.chance(0.5) ? 'large' : 'small';

@@ -10,13 +10,13 @@ export function drawMention(random: Random, scene: Scene): Mention {
   const few = items.length <= 2;
   const distinct = new Set(items).size;
   return {
-    background: random.chance(few ? 0.35 : 0.15),
+    background: random.chance(few ? 0.25 : 0),
     only: few && random.chance(0.08),
     relation: distinct === 2 && items.length === 2 && random.chance(0.7),
-    place: items.length === 1 && random.chance(0.4),
-    size: few && random.chance(0.25),
-    facing: items.some((item) => item.faces) && random.chance(few ? 0.5 : 0.2),
-    view: items.some((item) => item.view) && random.chance(few ? 0.5 : 0.2),
+    place: items.length === 1 && random.chance(0.35),
+    size: few && random.chance(0.2),
+    facing: items.some((item) => item.faces) && random.chance(few ? 0.45 : 0.1),
+    view: items.some((item) => item.view) && random.chance(few ? 0.45 : 0.1),
     upright: few && items.some((item) => item.turns) && random.chance(0.06),
   };
 }

@@ -88,7 +88,8 @@ export function createRenderer(art: Art, { canvas = 48, scale = 'clip' }: Render
     canvas,
     render(scene, hand, into = new Float32Array(canvas * canvas * 3), offset = 0) {
       const end = offset + canvas * canvas * 3;
-      if (into.length < end) throw new RangeError(`render: a scene needs ${end} elements, the array has ${into.length}`);
+      if (into.length < end)
+        throw new RangeError(`render: a scene needs ${end} elements, the array has ${into.length}`);
       const color = BACKGROUNDS[scene.background].map((value, c) => (value / 255 - mean[c]!) / std[c]!);
       for (let i = offset; i < end; i += 3) {
         into[i] = color[0]!;

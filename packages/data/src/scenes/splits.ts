@@ -17,7 +17,8 @@ export type Split = (typeof SPLITS)[number];
 /** Checks a split's name; the error lists those there are. */
 export function checkSplit(split: string, operation: string): Split {
   const known = SPLITS.find((name) => name === split);
-  if (!known) throw new RangeError(`${operation}: no split is called "${split}"; there are ${SPLITS.join(', ')}`);
+  if (!known)
+    throw new RangeError(`${operation}: no split is called "${split}"; there are ${SPLITS.join(', ')}`);
   return known;
 }
 
