@@ -1,0 +1,172 @@
+/** The towers against the published numbers of OpenAI's CLIP, and their invariants. */
+import { createReferenceDevice } from '@clipin/kernel';
+import {
+  evaluate,
+  type Key,
+  randomKey,
+  setDefaultDevice,
+  splitKey,
+  type Tensor,
+  tensor,
+} from '@clipin/tensor';
+import { beforeAll, describe, expect, it } from 'vitest';
+import {
+  countParameters,
+  quickGelu,
+  sinCosPositions,
+  summary,
+  textTransformer,
+  transformer,
+  visionTransformer,
+} from './index';
+
+beforeAll(() => {
+  setDefaultDevice(createReferenceDevice());
+});
+
+const values = async (x: Tensor) => Array.from(await x.data());
+const keys = (seed: number, n: number) => splitKey(randomKey(seed), n) as [Key, Key, ...Key[]];
+
+describe('OpenAI CLIP has exactly as many parameters', () => {
+  const vocabulary = 49408;
+  const text = (width: number) =>
+    textTransformer({
+      vocabulary,
+      contextLength: 77,
+      width,
+      depth: 12,
+      heads: width / 64,
+      outputs: width,
+      activation: quickGelu,
+    });
+  const image = (imageSize: number, patchSize: number, width: number, depth: number, outputs: number) =>
+    visionTransformer({
+      imageSize,
+      patchSize,
+      width,
+      depth,
+      heads: width / 64,
+      outputs,
+      activation: quickGelu,
+    });
+
+  it.each([
+    { name: 'B/32', vision: image(224, 32, 768, 12, 512), expected: 87_849_216 },
+    { name: 'B/16', vision: image(224, 16, 768, 12, 512), expected: 86_192_640 },
+    { name: 'L/14', vision: image(224, 14, 1024, 24, 768), expected: 303_966_208 },
+    { name: 'L/14@336', vision: image(336, 14, 1024, 24, 768), expected: 304_293_888 },
+  ])('$name image tower: $expected', ({ vision, expected }) => {
+    expect(countParameters(vision.init(randomKey(0)))).toBe(expected);
+  });
+
+  it.each([
+    { width: 512, expected: 63_428_096 },
+    { width: 768, expected: 123_650_304 },
+  ])('text tower of width $width: $expected', ({ width, expected }) => {
+    expect(countParameters(text(width).init(randomKey(0)))).toBe(expected);
+  });
+
+  it('a summary folds equal blocks and adds up', () => {
+    const table = summary(text(512).init(randomKey(0)));
+    expect(table).toMatch(/blocks\.0-11\.mlp\.up\.weight +f32\[512, 2048\] +12,582,912\n/);
+    expect(table).toMatch(/total +63,428,096$/);
+    expect(table.split('\n')).toHaveLength(1 + 1 + 1 + 16 + 2 + 1 + 1);
+  });
+});
+
+describe('text tower', () => {
+  const options = { vocabulary: 20, contextLength: 8, width: 16, depth: 2, heads: 2, outputs: 6 };
+  const ids = (rows: number[][]) => tensor(Int32Array.from(rows.flat()), [rows.length, rows[0]!.length]);
+
+  it.each(['absolute', 'rotary'] as const)(
+    '%s: what follows the end token has no effect',
+    async (positions) => {
+      const tower = textTransformer({ ...options, positions });
+      const params = evaluate(tower.init(randomKey(1)));
+      const short = await values(tower.apply(params, ids([[17, 3, 4, 19]])));
+      const padded = await values(tower.apply(params, ids([[17, 3, 4, 19, 0, 0, 0, 0]])));
+      const noisy = await values(tower.apply(params, ids([[17, 3, 4, 19, 5, 19, 7, 1]])));
+      expect(short).toHaveLength(6);
+      padded.forEach((value, i) => {
+        expect(value).toBeCloseTo(short[i]!, 12);
+        expect(noisy[i]).toBeCloseTo(short[i]!, 12);
+      });
+    },
+  );
+
+  it.each(['absolute', 'rotary'] as const)('%s: the order of words counts', async (positions) => {
+    const tower = textTransformer({ ...options, positions });
+    const params = evaluate(tower.init(randomKey(1)));
+    const [a, b] = [
+      await values(tower.apply(params, ids([[17, 3, 4, 19]]))),
+      await values(tower.apply(params, ids([[17, 4, 3, 19]]))),
+    ];
+    expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]!)))).toBeGreaterThan(1e-4);
+  });
+
+  it('has no positions where they are rotary', () => {
+    expect(textTransformer({ ...options, positions: 'rotary' }).init(randomKey(0)).positions).toBeUndefined();
+  });
+
+  it('refuses sequences that are too long, and ids that are no integers', () => {
+    const tower = textTransformer(options);
+    const params = tower.init(randomKey(0));
+    expect(() => tower.apply(params, ids([[1, 1, 1, 1, 1, 1, 1, 1, 1]]))).toThrow(
+      'textTransformer: sequences of 9 tokens; wants 1 to 8 (contextLength)',
+    );
+    expect(() => tower.apply(params, tensor([[1, 2]]))).toThrow(
+      'textTransformer: the input is Tensor(f32[1, 2] on reference); wants i32 or u32[batch, tokens]',
+    );
+  });
+});
+
+describe('image tower', () => {
+  const options = { imageSize: 8, patchSize: 4, width: 8, depth: 1, heads: 2, outputs: 5 };
+  const image = (change = 0) =>
+    tensor(
+      Float64Array.from({ length: 2 * 8 * 8 * 3 }, (_, i) => Math.sin(i) + (i === 191 ? change : 0)),
+      [2, 8, 8, 3],
+      { dtype: 'f32' },
+    );
+
+  it.each(['class', 'mean'] as const)('%s: embeds each image by itself', async (pool) => {
+    const tower = visionTransformer({ ...options, pool });
+    const params = evaluate(tower.init(randomKey(2)));
+    const [a, b] = [await values(tower.apply(params, image())), await values(tower.apply(params, image(1)))];
+    expect(a).toHaveLength(10);
+    expect(a.slice(5)).toEqual(b.slice(5)); // the second image is the same
+    expect(Math.abs(a[0]! - b[0]!)).toBeGreaterThan(1e-6);
+  });
+
+  it('refuses images of another size', () => {
+    const tower = visionTransformer(options);
+    expect(() => tower.apply(tower.init(randomKey(0)), tensor(new Float32Array(12), [1, 2, 2, 3]))).toThrow(
+      'visionTransformer: the input is Tensor(f32[1, 2, 2, 3] on reference); wants f32[batch, 8, 8, 3]',
+    );
+    expect(() => visionTransformer({ ...options, patchSize: 3 })).toThrow(
+      'visionTransformer: patchSize 3 does not divide imageSize 8',
+    );
+    expect(() => transformer({ width: 10, depth: 1, heads: 4 })).toThrow('heads 4 does not divide width 10');
+  });
+
+  it('starts from sines and cosines of the place if asked to', async () => {
+    const tower = visionTransformer({ ...options, positionInit: sinCosPositions(0.5) });
+    const { positions } = tower.init(randomKey(0));
+    const table = await values(positions);
+    expect(table.slice(0, 8)).toEqual(new Array(8).fill(0)); // the class token
+    // The last patch: column 1, row 1; frequencies 1 and 1/100.
+    const half = [Math.sin(1), Math.sin(0.01), Math.cos(1), Math.cos(0.01)].map((x) => x / 2);
+    [...half, ...half].forEach((expected, i) => {
+      expect(table[4 * 8 + i]).toBeCloseTo(expected, 12);
+    });
+  });
+});
+
+it('equal keys make equal parameters, other keys others', async () => {
+  const stack = transformer({ width: 8, depth: 2, heads: 2 });
+  const [key, other] = keys(5, 2);
+  const weight = async (from: Key, block: number) => values(stack.init(from)[block]!.attention.query.weight);
+  expect(await weight(key, 0)).toEqual(await weight(key, 0));
+  expect(await weight(key, 0)).not.toEqual(await weight(key, 1));
+  expect(await weight(key, 0)).not.toEqual(await weight(other, 0));
+});

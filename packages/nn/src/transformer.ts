@@ -1,0 +1,104 @@
+/** Pre-norm transformer: a list of equal blocks. What goes in and comes out of it is the towers' business. */
+import type { Tensor } from '@clipin/tensor';
+import { splitKey } from '@clipin/tensor';
+import { type Activation, gelu } from './activations';
+import { type AttentionContext, type AttentionParams, multiHeadAttention } from './attention';
+import { checkDivides, checkInput, checkSizes } from './check';
+import { scaledNormal } from './initializers';
+import { initEach, type Layer, layer } from './layer';
+import { type LayerNormParams, layerNorm } from './layer-norm';
+import { type MlpParams, mlp } from './mlp';
+import { rotaryTables } from './rotary';
+
+/** Parameters of one block. */
+export interface BlockParams {
+  readonly ln1: LayerNormParams;
+  readonly attention: AttentionParams;
+  readonly ln2: LayerNormParams;
+  readonly mlp: MlpParams;
+}
+
+/** Options of a transformer's size and form. */
+export interface TransformerOptions {
+  readonly width: number;
+  /** Number of blocks. */
+  readonly depth: number;
+  /** Divides the width. */
+  readonly heads: number;
+  /** Hidden width of the perceptrons over `width`. Default: 4. */
+  readonly mlpRatio?: number;
+  /** Default: `gelu`. OpenAI's CLIP uses `quickGelu`. */
+  readonly activation?: Activation;
+}
+
+/** Options of `transformer`. */
+export interface TransformerStackOptions extends TransformerOptions {
+  /** Token `i` sees tokens `0…i` only. Default: false. */
+  readonly causal?: boolean;
+  /** Rotary positions from 0 on queries and keys of every block. Default: false. */
+  readonly rotary?: boolean;
+}
+
+/** What a transformer takes beside its tokens. */
+export type TransformerContext = Pick<AttentionContext, 'mask'>;
+
+/**
+ * `x ← x + attention(ln₁(x)); x ← x + mlp(ln₂(x))`: `[batch, tokens, width]` → the same. First values as in OpenAI's
+ * CLIP: what writes to the residual stream is scaled by `1/√(2 depth)`.
+ */
+export function transformerBlock({
+  width,
+  depth,
+  heads,
+  mlpRatio = 4,
+  activation = gelu,
+  causal = false,
+}: Omit<TransformerStackOptions, 'rotary'>): Layer<
+  BlockParams,
+  [x: Tensor, context?: AttentionContext],
+  Tensor
+> {
+  const input = scaledNormal(width ** -0.5);
+  const output = scaledNormal((2 * width * depth) ** -0.5);
+  const layers = {
+    ln1: layerNorm(width),
+    attention: multiHeadAttention({ width, heads, causal, init: { input, output } }),
+    ln2: layerNorm(width),
+    mlp: mlp({
+      inputs: width,
+      hidden: Math.floor(width * mlpRatio),
+      activation,
+      init: { up: scaledNormal((2 * width) ** -0.5), down: output },
+    }),
+  };
+  return layer({
+    init: (key): BlockParams => initEach(key, layers),
+    apply(params, x: Tensor, context: AttentionContext = {}) {
+      const attended = x.add(
+        layers.attention.apply(params.attention, layers.ln1.apply(params.ln1, x), context),
+      );
+      return attended.add(layers.mlp.apply(params.mlp, layers.ln2.apply(params.ln2, attended)));
+    },
+  });
+}
+
+/** `depth` blocks one after another: `[batch, tokens, width]` → the same. Its parameters are the list of the blocks'. */
+export function transformer(
+  options: TransformerStackOptions,
+): Layer<readonly BlockParams[], [x: Tensor, context?: TransformerContext], Tensor> {
+  const { width, depth, heads, rotary = false } = options;
+  checkSizes('transformer', { width, depth, heads });
+  checkDivides('transformer', ['width', width], ['heads', heads]);
+  const block = transformerBlock(options);
+  return layer({
+    init: (key): readonly BlockParams[] => splitKey(key, depth).map((own) => block.init(own)),
+    apply(params, x: Tensor, { mask }: TransformerContext = {}) {
+      checkInput('transformer', x, ['batch', 'tokens', width]);
+      const context = {
+        ...(mask && { mask }),
+        ...(rotary && { rotary: rotaryTables(x.shape[1] as number, width / heads, x.device) }),
+      };
+      return params.reduce((y, own) => block.apply(own, y, context), x);
+    },
+  });
+}
