@@ -4,3 +4,4 @@
  * @module
  */
 export { checkProperty } from './check-property';
+export { type ConformanceOptions, deviceConformance } from './conformance';

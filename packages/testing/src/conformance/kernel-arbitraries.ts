@@ -1,0 +1,180 @@
+/** Random loop nests, reductions and matrix products, with their data and the errors to allow. */
+import { type DType, type Instruction, type Kernel, type ReduceOp, sizeOf } from '@clipin/kernel';
+import fc from 'fast-check';
+import { type Estimate, estimateFold, estimateMatmul } from './estimate';
+import {
+  type Draft,
+  draftProgram,
+  type Inputs,
+  type LeafPick,
+  leaves,
+  randomBuffer,
+  type StepPick,
+  steps,
+} from './programs';
+import type { KernelCase } from './run-case';
+import { shapes, unguardedMovements, viewOf } from './views';
+
+interface BodyPick {
+  readonly leaves: readonly LeafPick[];
+  readonly steps: readonly StepPick[];
+  /** Values to store beside the last one. */
+  readonly stores: readonly number[];
+}
+
+const bodies = (least: number): fc.Arbitrary<BodyPick> =>
+  fc.record({
+    leaves: fc.array(leaves, { minLength: least, maxLength: 3 }),
+    steps: fc.array(steps, { maxLength: 8 }),
+    stores: fc.array(fc.nat(9), { maxLength: 2 }),
+  });
+
+const lastOf = ({ program }: Draft): number => program.length - 1;
+
+/** A case of one kernel: inputs first in the table, then outputs, unless they go to the buffers named `inPlace`. */
+function caseOf(
+  kernel: Kernel,
+  inputs: Inputs,
+  outputs: readonly { readonly dtype: DType; readonly length: number; readonly error: number }[],
+  inPlace: readonly (number | undefined)[] = [],
+): KernelCase {
+  const fresh = outputs.filter((_, i) => inPlace[i] === undefined);
+  const numbers = outputs.map((output, i) => inPlace[i] ?? inputs.length + fresh.indexOf(output));
+  return {
+    buffers: [...inputs, ...fresh.map(({ dtype, length }) => ({ dtype, length }))],
+    launches: [
+      {
+        kernel,
+        inputs: inputs.map((_, i) => i),
+        inputTypes: inputs.map(({ dtype }) => dtype),
+        outputs: numbers,
+        outputTypes: outputs.map(({ dtype }) => dtype),
+      },
+    ],
+    checks: outputs.map(({ error }, i) => ({ buffer: numbers[i] as number, error })),
+  };
+}
+
+const storesOf = (draft: Draft, { stores }: BodyPick): number[] => [
+  lastOf(draft),
+  ...stores.map((store) => store % draft.program.length),
+];
+
+const outputsOf = (draft: Draft, stores: readonly number[], length: number) =>
+  stores.map((store) => ({
+    dtype: (draft.program[store] as Instruction).dtype,
+    length,
+    error: (draft.estimates[store] as Estimate).error,
+  }));
+
+/** For each store, an input of its type from the body's own leaves, no input twice. */
+function targetsInPlace(draft: Draft, stores: readonly number[]): (number | undefined)[] {
+  const free = draft.program.flatMap((step) => (step.op === 'load' ? [step] : []));
+  return stores.map((store) => {
+    const found = free.findIndex(({ dtype }) => dtype === draft.program[store]?.dtype);
+    return found < 0 ? undefined : free.splice(found, 1)[0]?.input;
+  });
+}
+
+const asPlainLoads = (body: BodyPick): BodyPick => ({
+  ...body,
+  leaves: body.leaves.map((leaf) => ({ ...leaf, kind: 'load', movements: [] })),
+});
+
+/** Loop nests without a reduction. */
+export const loopCases: fc.Arbitrary<KernelCase> = fc
+  .tuple(shapes(4, 3000), bodies(1))
+  .map(([axes, body]) => {
+    const inputs: Inputs = [];
+    const draft = draftProgram(inputs, axes, body.leaves, body.steps);
+    const stores = storesOf(draft, body);
+    const kernel: Kernel = { kind: 'loop', axes, program: draft.program, stores };
+    return caseOf(kernel, inputs, outputsOf(draft, stores, sizeOf(axes)));
+  });
+
+/** Loop nests whose outputs are inputs that the same element was read from. */
+export const inPlaceCases: fc.Arbitrary<KernelCase> = fc
+  .tuple(shapes(3, 3000), bodies(2).map(asPlainLoads))
+  .map(([axes, body]) => {
+    const inputs: Inputs = [];
+    const draft = draftProgram(inputs, axes, body.leaves, body.steps);
+    const stores = storesOf(draft, body);
+    const kernel: Kernel = { kind: 'loop', axes, program: draft.program, stores };
+    const outputs = outputsOf(draft, stores, sizeOf(axes));
+    return caseOf(kernel, inputs, outputs, targetsInPlace(draft, stores));
+  });
+
+/** Folds with a program before and after them; with `inPlace`, into an input of the program after them. */
+export const reductionCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
+  fc
+    .record({
+      outer: shapes(2, 70),
+      inner: shapes(2, 300),
+      op: fc.constantFrom<ReduceOp>('sum', 'product', 'max', 'min'),
+      prologue: fc.record({
+        leaves: fc.array(leaves, { minLength: 1, maxLength: 2 }),
+        steps: fc.array(steps, { maxLength: 3 }),
+      }),
+      body: fc.record({
+        leaves: fc.array(leaves, { minLength: inPlace ? 1 : 0, maxLength: 2 }),
+        steps: fc.array(steps, { maxLength: 4 }),
+        stores: fc.array(fc.nat(9), { maxLength: 1 }),
+      }),
+    })
+    .map(({ outer, inner, op, prologue, body }) => {
+      const inputs: Inputs = [];
+      const before = draftProgram(inputs, [...outer, ...inner], prologue.leaves, prologue.steps);
+      const fold = foldOf(op, before, sizeOf(inner));
+      const epilogue = inPlace ? asPlainLoads(body) : body;
+      const draft = draftProgram(inputs, outer, epilogue.leaves, epilogue.steps, fold);
+      const stores = storesOf(draft, epilogue);
+      const reduction = { op: fold.op, dtype: fold.dtype, axes: inner, program: fold.program };
+      const kernel: Kernel = { kind: 'loop', axes: outer, reduction, program: draft.program, stores };
+      const targets = inPlace ? targetsInPlace(draft, stores) : [];
+      return caseOf(kernel, inputs, outputsOf(draft, stores, sizeOf(outer)), targets);
+    });
+
+/** The fold asked for, of the last value that it can fold; else the sum, or for truth values the maximum. */
+function foldOf(op: ReduceOp, { program, estimates }: Draft, count: number) {
+  for (const tried of [op, 'sum', 'max'] as const) {
+    for (let end = program.length; end > 0; end--) {
+      const { dtype } = program[end - 1] as Instruction;
+      const estimate = estimateFold(tried, dtype, estimates[end - 1] as Estimate, count);
+      if (estimate) return { op: tried, dtype, estimate, program: program.slice(0, end) };
+    }
+  }
+  throw new Error('every program starts with a value that can be folded');
+}
+
+const matrixSizes = fc.constantFrom(0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65);
+
+/** Matrix products, some with programs after them; with `inPlace`, into an input of that program. */
+export const matmulCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
+  fc
+    .record({
+      batch: fc.array(fc.constantFrom(1, 2, 3, 2, 0), { maxLength: 2 }),
+      m: matrixSizes,
+      n: matrixSizes,
+      k: matrixSizes,
+      real: fc.boolean(),
+      seed: fc.nat(1000),
+      left: unguardedMovements,
+      right: unguardedMovements,
+      body: bodies(inPlace ? 1 : 0),
+    })
+    .map(({ batch: wanted, m, n, k, real, seed, left, right, body }) => {
+      const batch = sizeOf(wanted) * m * n * k > 60_000 ? wanted.map((size) => Math.min(1, size)) : wanted;
+      const [a, b] = [viewOf([...batch, m, k], left), viewOf([...batch, k, n], right)];
+      const first = randomBuffer('f32', a.length, seed, real);
+      const second = randomBuffer('f32', b.length, seed + 1, real);
+      const inputs: Inputs = [first.plan, second.plan];
+      const outer = [...batch, m, n];
+      const reduced = { dtype: 'f32', estimate: estimateMatmul(first.estimate, second.estimate, k) } as const;
+      const epilogue = inPlace ? asPlainLoads(body) : body;
+      const draft = draftProgram(inputs, outer, epilogue.leaves, epilogue.steps, reduced);
+      const stores = storesOf(draft, epilogue);
+      const operands = { a: { input: 0, index: a.index }, b: { input: 1, index: b.index } };
+      const kernel: Kernel = { kind: 'matmul', batch, m, n, k, ...operands, program: draft.program, stores };
+      const targets = inPlace ? targetsInPlace(draft, stores) : [];
+      return caseOf(kernel, inputs, outputsOf(draft, stores, sizeOf(outer)), targets);
+    });
