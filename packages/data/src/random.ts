@@ -16,8 +16,6 @@ export interface Random {
   chance(p: number): boolean;
   /** One element, uniformly. */
   pick<T>(from: readonly T[]): T;
-  /** A shuffled copy. */
-  shuffle<T>(list: readonly T[]): T[];
 }
 
 /** 32-bit FNV-1a of a string: stable over runs and machines. */
@@ -42,11 +40,12 @@ function mix(value: number): number {
  * @param index - whole number, 0 or more
  */
 export function randomAt(seed: number, stream: string, index: number): Random {
-  const a = mix(seed ^ 0x9e3779b9);
-  const b = mix(a ^ hashText(stream));
-  const c = mix(b ^ (index | 0));
-  const d = mix(c ^ Math.floor(index / 2 ** 32) ^ 0x7f4a7c15);
-  const generator = xoroshiro128plusFromState([c, b ^ a, d, index | 1]);
+  const [low, high, name] = [index | 0, Math.floor(index / 2 ** 32), hashText(stream)];
+  // Two chains that take the parts in different order; every word of the state depends on every part, because the
+  // generator's first draws are sums of single words.
+  const a = [name, low, high].reduce((hash, part) => mix(hash ^ part), mix(seed ^ 0x9e3779b9));
+  const b = [seed, high, name].reduce((hash, part) => mix(hash + part), mix(low ^ 0x7f4a7c15));
+  const generator = xoroshiro128plusFromState([a, b, mix(b ^ 0x3c6ef372), mix(a ^ 0x1b873593) | 1]);
   const int = (n: number) => uniformInt(generator, 0, n - 1);
   const float = () => uniformFloat64(generator);
   return {
@@ -57,14 +56,6 @@ export function randomAt(seed: number, stream: string, index: number): Random {
       const chosen = from[int(from.length)];
       if (chosen === undefined) throw new RangeError('pick: the list is empty; give at least one element');
       return chosen;
-    },
-    shuffle: (list) => {
-      const copy = list.slice();
-      for (let i = copy.length - 1; i > 0; i--) {
-        const j = int(i + 1);
-        [copy[i], copy[j]] = [copy[j], copy[i]] as [(typeof copy)[0], (typeof copy)[0]];
-      }
-      return copy;
     },
   };
 }

@@ -1,0 +1,130 @@
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type Art, loadArt } from '../art/art';
+import { type Hand, TRAINING_HANDS } from '../art/hands';
+import { createRenderer } from '../scenes/render';
+import { clipTokenizer } from '../text/clip-tokenizer';
+import { restrict } from '../text/restrict';
+import { vocabularyTexts } from '../text/vocabulary';
+import { editAt, handsForScenes, tripletAt } from '../world';
+import { type BatchOptions, createBatches } from './batches';
+import { prefetch } from './prefetch';
+
+const full = clipTokenizer();
+const tokenizer = restrict(full, vocabularyTexts());
+let art: Art;
+let options: BatchOptions;
+beforeAll(() => {
+  art = loadArt(TRAINING_HANDS);
+  options = { art, tokenizer, seed: 3, split: 'train', triplets: 6, edits: 4 };
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+describe('batches', () => {
+  test('have the promised shapes', () => {
+    const { triplets, edits } = createBatches({ ...options, canvas: 32, shortLength: 12, longLength: 40 }).at(
+      0,
+    );
+    expect([triplets.images.length, triplets.short.length, triplets.long.length]).toEqual([
+      6 * 32 * 32 * 3,
+      6 * 12,
+      6 * 40,
+    ]);
+    expect([edits.sourceImages.length, edits.targetText.length]).toEqual([4 * 32 * 32 * 3, 4 * 12]);
+  });
+
+  test('depend on the step alone, whichever came before', () => {
+    const batches = createBatches(options);
+    const fifth = batches.at(5);
+    batches.at(9);
+    expect(createBatches(options).at(5)).toEqual(fifth);
+    expect(batches.at(5)).toEqual(fifth);
+    expect(batches.at(6)).not.toEqual(fifth);
+  });
+
+  test('hold the numbered scenes and edits, one hand for both sides of an edit', () => {
+    const { triplets, edits } = createBatches(options).at(2);
+    const renderer = createRenderer(art);
+    const drawnBy = (
+      images: Float32Array,
+      i: number,
+      scene: Parameters<typeof renderer.render>[0],
+      hands: Hand[],
+    ) => {
+      const picture = images.subarray(i * 6912, (i + 1) * 6912);
+      return hands.filter((hand) => renderer.render(scene, hand).every((value, at) => value === picture[at]));
+    };
+    for (let i = 0; i < 6; i++) {
+      const { scene } = tripletAt(3, 'train', 12 + i);
+      expect(drawnBy(triplets.images, i, scene, handsForScenes([scene], TRAINING_HANDS))).toHaveLength(1);
+    }
+    for (let i = 0; i < 4; i++) {
+      const { source, target } = editAt(3, 'train', 8 + i);
+      const hands = handsForScenes([source, target], TRAINING_HANDS);
+      const by = drawnBy(edits.sourceImages, i, source, hands);
+      expect(by).toHaveLength(1);
+      expect(drawnBy(edits.targetImages, i, target, hands)).toEqual(by);
+    }
+  });
+
+  test('every training hand draws', () => {
+    const batches = createBatches({ ...options, triplets: 64, edits: 0 });
+    const { images } = batches.tripletBatch(0);
+    const renderer = createRenderer(art);
+    const seen = new Set<string>();
+    for (let i = 0; i < 64; i++) {
+      const { scene } = tripletAt(3, 'train', i);
+      for (const hand of handsForScenes([scene], TRAINING_HANDS)) {
+        if (renderer.render(scene, hand).every((value, at) => value === images[i * 6912 + at]))
+          seen.add(hand);
+      }
+    }
+    expect([...seen].sort()).toEqual([...TRAINING_HANDS].sort());
+  });
+
+  test('bad options are refused by name', () => {
+    expect(() => createBatches({ ...options, triplets: -1 })).toThrow(
+      /triplets must be a whole number from 0 up, got -1/,
+    );
+    expect(() => createBatches({ ...options, hands: ['noto'] })).toThrow(
+      /the art has no "noto"; it was loaded for openmoji/,
+    );
+    expect(() => createBatches(options).at(-3)).toThrow(/step must be a whole number from 0 up, got -3/);
+  });
+});
+
+describe('prefetch', () => {
+  test('gives the synchronous batches in order, from any step', async () => {
+    for (const tokens of [tokenizer, full]) {
+      const batches = createBatches({ ...options, tokenizer: tokens });
+      let step = 4;
+      for await (const batch of prefetch(batches, { depth: 2, from: 4, to: 9 }))
+        expect(batch).toEqual(batches.at(step++));
+      expect(step).toBe(9);
+    }
+  });
+
+  test('an error in the worker reaches the caller', async () => {
+    const batches = createBatches(options);
+    const broken = { ...batches, options: { ...batches.options, hands: ['noto' as Hand] } };
+    await expect(prefetch(broken).next()).rejects.toThrow(/the art has no "noto"/);
+  });
+
+  test('leaving the loop ends the worker', async () => {
+    const { Worker } = await import('node:worker_threads');
+    const terminate = vi.spyOn(Worker.prototype, 'terminate');
+    for await (const batch of prefetch(createBatches(options), { depth: 1 })) {
+      expect(batch.triplets.short.length).toBe(6 * 28);
+      break;
+    }
+    expect(terminate).toHaveBeenCalledTimes(1);
+    await expect(terminate.mock.results[0]!.value).resolves.toBeTypeOf('number');
+  });
+
+  test('a depth that is none is refused', async () => {
+    await expect(prefetch(createBatches(options), { depth: 0 }).next()).rejects.toThrow(
+      /depth must be a whole number from 1 up, got 0/,
+    );
+  });
+});
