@@ -34,7 +34,12 @@ export function checkpoint<A extends readonly unknown[], R>(f: (...args: A) => R
   };
 }
 
-function withRule<A extends readonly unknown[], R>(name: string, args: A, value: R, pullback: (gradient: R) => A): R {
+function withRule<A extends readonly unknown[], R>(
+  name: string,
+  args: A,
+  value: R,
+  pullback: (gradient: R) => A,
+): R {
   const inputs = flatten(args).leaves;
   const result = stopGradient(value);
   const outputs = flatten(result).leaves;

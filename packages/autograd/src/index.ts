@@ -3,5 +3,6 @@
  *
  * @module
  */
-export { grad, type GradOptions, valueAndGrad, vjp } from './transform';
+
 export { checkpoint, customVjp, stopGradient } from './custom';
+export { type GradOptions, grad, valueAndGrad, vjp } from './transform';

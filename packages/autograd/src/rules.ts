@@ -2,17 +2,18 @@
  * The derivative of every primitive, one short function each, in reverse mode: from the gradient of the result to those
  * of the inputs. An operation without a rule does not compile.
  */
+
+import type { ScalarOp } from '@clipin/kernel';
 import {
-  attentionBackward,
   type AttentionOptions,
+  attentionBackward,
   type Entry,
   type Operation,
   type Range,
   type Routine,
-  Tensor,
+  type Tensor,
   where,
 } from '@clipin/tensor';
-import type { ScalarOp } from '@clipin/kernel';
 import { attentionBackwardInParts } from './attention';
 import type { Gradients } from './tape';
 
@@ -25,7 +26,10 @@ const nothing: SingleRule = () => [];
 const toLarger = (gradient: Tensor, larger: Tensor, smaller: Tensor): Tensor =>
   gradient.mul(where(larger.equal(smaller), 0.5, smaller.less(larger).cast('f32')));
 
-const scalarRules: Record<ScalarOp, (gradient: Tensor, a: Tensor, b: Tensor, c: Tensor, output: Tensor) => Gradients> = {
+const scalarRules: Record<
+  ScalarOp,
+  (gradient: Tensor, a: Tensor, b: Tensor, c: Tensor, output: Tensor) => Gradients
+> = {
   negate: (g) => [g.neg()],
   abs: (g, x) => [where(x.less(0), g.neg(), where(x.greater(0), g, 0))],
   floor: () => [],
@@ -89,7 +93,16 @@ function slice({ start, step }: Kind<'slice'>, g: Tensor, x: Tensor): Gradients 
 function withZerosBetween(x: Tensor, axis: number, step: number): Tensor {
   const count = x.shape[axis] as number;
   if (count === 0) return x;
-  const wide = x.expandDims(axis + 1).pad(x.shape.flatMap((_, a) => (a === axis ? [[0, 0], [0, step - 1]] as const : [[0, 0]] as const)));
+  const wide = x.expandDims(axis + 1).pad(
+    x.shape.flatMap((_, a) =>
+      a === axis
+        ? ([
+            [0, 0],
+            [0, step - 1],
+          ] as const)
+        : ([[0, 0]] as const),
+    ),
+  );
   const long = wide.reshape(x.shape.map((n, a) => (a === axis ? n * step : n)));
   return long.slice(...x.shape.map((_, a): Range => (a === axis ? [0, (count - 1) * step + 1] : [])));
 }
@@ -126,7 +139,12 @@ export type PullBack = (
   gradients: readonly Tensor[],
 ) => Tensor[];
 
-function attentionRule(routine: Exclude<Routine, { kind: 'scatterAdd' }>, entry: Entry, gradients: Gradients, pullBack: PullBack): Gradients {
+function attentionRule(
+  routine: Exclude<Routine, { kind: 'scatterAdd' }>,
+  entry: Entry,
+  gradients: Gradients,
+  pullBack: PullBack,
+): Gradients {
   const inputs = [...entry.inputs];
   const mask = routine.masked ? inputs.pop() : undefined;
   const options: AttentionOptions = { scale: routine.scale, causal: routine.causal, ...(mask && { mask }) };
@@ -179,10 +197,14 @@ export function applyRule(entry: Entry, gradients: Gradients, pullBack: PullBack
     case 'matmul':
       return matmul(gradient, inputs, output);
     case 'gather':
-      return [gradient.scatterAdd(y, x.shape[operation.batchDims] as number, { batchDims: operation.batchDims })];
+      return [
+        gradient.scatterAdd(y, x.shape[operation.batchDims] as number, { batchDims: operation.batchDims }),
+      ];
     case 'routine': {
       const { routine } = operation.call;
-      return routine.kind === 'scatterAdd' ? [undefined, gradient.gather(x, { batchDims: routine.batchDims })] : [];
+      return routine.kind === 'scatterAdd'
+        ? [undefined, gradient.gather(x, { batchDims: routine.batchDims })]
+        : [];
     }
     case 'buffer':
     case 'parameter':

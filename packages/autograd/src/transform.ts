@@ -1,5 +1,14 @@
 /** Functions of functions: `vjp`, `valueAndGrad`, `grad`. Trees of parameters in, the same typed trees out. */
-import { activeRecorders, flatten, leaves, ones, type Tensor, unflatten, withLeaves, withRecorders } from '@clipin/tensor';
+import {
+  activeRecorders,
+  flatten,
+  leaves,
+  ones,
+  type Tensor,
+  unflatten,
+  withLeaves,
+  withRecorders,
+} from '@clipin/tensor';
 import { fresh } from './fresh';
 import { applyRule, type PullBack } from './rules';
 import { type Gradients, Tape } from './tape';
@@ -9,7 +18,8 @@ const pullBack: PullBack = (f, primals, gradients) => {
   return tape.gradients(output, gradients, inputs);
 };
 
-const rule = (entry: Parameters<typeof applyRule>[0], gradients: Gradients): Gradients => applyRule(entry, gradients, pullBack);
+const rule = (entry: Parameters<typeof applyRule>[0], gradients: Gradients): Gradients =>
+  applyRule(entry, gradients, pullBack);
 
 /** Runs `f` on copies of `primals` that a new tape watches, below the tapes that listen already. */
 function runTaped<R>(f: (args: Tensor[]) => R, primals: readonly Tensor[]) {
@@ -37,7 +47,10 @@ function checkParameters(operation: string, tree: unknown): void {
  * @param primals - where
  * @returns the value, and a function from gradients of the value (a tree like it) to gradients of the primals
  */
-export function vjp<A extends readonly unknown[], R>(f: (...args: A) => R, ...primals: A): [value: R, pullback: (gradient: R) => A] {
+export function vjp<A extends readonly unknown[], R>(
+  f: (...args: A) => R,
+  ...primals: A
+): [value: R, pullback: (gradient: R) => A] {
   checkParameters('vjp', primals);
   const flat = flatten(primals);
   const { inputs, output, tape } = runTaped((args) => f(...withLeaves(primals, args)), flat.leaves);
@@ -82,10 +95,15 @@ export function valueAndGrad<P, A extends readonly unknown[], X>(
   return (params, ...rest) => {
     checkParameters('grad', params);
     const { leaves: parameters, structure } = flatten(params);
-    const { inputs, output, tape } = runTaped((args) => f(unflatten(structure, args) as P, ...rest), parameters);
+    const { inputs, output, tape } = runTaped(
+      (args) => f(unflatten(structure, args) as P, ...rest),
+      parameters,
+    );
     const value = Array.isArray(output) ? (output[0] as Tensor) : (output as Tensor);
     if (value?.dtype !== 'f32' || value.rank !== 0) {
-      throw new TypeError(`grad: the function returned ${String(value)}; wants an f32 scalar, such as a sum or a mean`);
+      throw new TypeError(
+        `grad: the function returned ${String(value)}; wants an f32 scalar, such as a sum or a mean`,
+      );
     }
     const gradients = tape.gradients([value], [ones([], { device: value.device })], inputs);
     return [output, withLeaves(params, gradients)];

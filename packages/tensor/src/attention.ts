@@ -59,10 +59,14 @@ export function attention(
   check(query, key, value);
   const { sizes, masks, logSumExpShape } = settle(query, key, options);
   const routine: Routine = { kind: 'attention', ...sizes };
-  const [result, logSumExp] = Tensor.recordCall(routine, [query, key, value, ...masks], [
-    { shape: query.shape, dtype: 'f32' },
-    { shape: logSumExpShape, dtype: 'f32' },
-  ]) as [Tensor, Tensor];
+  const [result, logSumExp] = Tensor.recordCall(
+    routine,
+    [query, key, value, ...masks],
+    [
+      { shape: query.shape, dtype: 'f32' },
+      { shape: logSumExpShape, dtype: 'f32' },
+    ],
+  ) as [Tensor, Tensor];
   return { result, logSumExp };
 }
 
@@ -76,7 +80,11 @@ export interface AttentionSaved {
 }
 
 /** Gradients of attention's query, key and value, from that of its result. */
-export function attentionBackward(saved: AttentionSaved, gradient: Tensor, options: AttentionOptions = {}): [Tensor, Tensor, Tensor] {
+export function attentionBackward(
+  saved: AttentionSaved,
+  gradient: Tensor,
+  options: AttentionOptions = {},
+): [Tensor, Tensor, Tensor] {
   const { query, key, value, result, logSumExp } = saved;
   const { sizes, masks } = settle(query, key, options);
   const routine: Routine = { kind: 'attentionBackward', ...sizes };

@@ -1,5 +1,13 @@
 /** New tensors: from data, or from a rule. */
-import { type Device, type DType, emptyArray, formatShape, type Shape, sizeOf, type TypedArray } from '@clipin/kernel';
+import {
+  type Device,
+  type DType,
+  emptyArray,
+  formatShape,
+  type Shape,
+  sizeOf,
+  type TypedArray,
+} from '@clipin/kernel';
 import { defaultDevice } from './device';
 import { checkAxis, checkShape } from './operations';
 import { Storage } from './storage';
@@ -17,7 +25,10 @@ export interface CreateOptions {
 }
 
 const isTypedArray = (data: unknown): data is TypedArray =>
-  data instanceof Float32Array || data instanceof Float64Array || data instanceof Int32Array || data instanceof Uint32Array;
+  data instanceof Float32Array ||
+  data instanceof Float64Array ||
+  data instanceof Int32Array ||
+  data instanceof Uint32Array;
 
 function shapeOf(data: NestedArray): number[] {
   if (typeof data === 'number' || typeof data === 'boolean') return [];
@@ -27,12 +38,15 @@ function shapeOf(data: NestedArray): number[] {
 
 function flattenInto(data: NestedArray, shape: Shape, depth: number, flat: number[]): void {
   if (typeof data === 'number' || typeof data === 'boolean') {
-    if (depth !== shape.length) throw new RangeError(`tensor: ragged array; found a number where ${formatShape(shape)} has an array`);
+    if (depth !== shape.length)
+      throw new RangeError(`tensor: ragged array; found a number where ${formatShape(shape)} has an array`);
     flat.push(Number(data));
     return;
   }
   if (depth >= shape.length || data.length !== shape[depth]) {
-    throw new RangeError(`tensor: ragged array; found ${data.length} elements where ${formatShape(shape)} has ${shape[depth] ?? 'a number'}`);
+    throw new RangeError(
+      `tensor: ragged array; found ${data.length} elements where ${formatShape(shape)} has ${shape[depth] ?? 'a number'}`,
+    );
   }
   for (const item of data) flattenInto(item, shape, depth + 1, flat);
 }
@@ -66,7 +80,9 @@ export function tensor(data: NestedArray | TypedArray, shape?: Shape, options: C
   }
   const target = checkShape('tensor', shape ?? own);
   if (sizeOf(target) !== flat.length) {
-    throw new RangeError(`tensor: ${flat.length} values for shape ${formatShape(target)}, which has ${sizeOf(target)} elements`);
+    throw new RangeError(
+      `tensor: ${flat.length} values for shape ${formatShape(target)}, which has ${sizeOf(target)} elements`,
+    );
   }
   const buffer = device.allocate(dtype, flat.length);
   const result = new Tensor(device, dtype, target, { kind: 'buffer' }, []);
@@ -92,7 +108,11 @@ function toStorage(flat: ArrayLike<number>, dtype: DType): TypedArray {
 }
 
 /** One value everywhere; takes no memory until it is needed in one piece. */
-export function full(shape: Shape, value: number, { dtype = 'f32', device = defaultDevice() }: CreateOptions = {}): Tensor {
+export function full(
+  shape: Shape,
+  value: number,
+  { dtype = 'f32', device = defaultDevice() }: CreateOptions = {},
+): Tensor {
   return Tensor.record({ kind: 'constant', value }, [], checkShape('full', shape), dtype, device);
 }
 
@@ -106,7 +126,11 @@ export const ones = (shape: Shape, options?: CreateOptions): Tensor => full(shap
 export const zerosLike = ({ shape, dtype, device }: Tensor): Tensor => zeros(shape, { dtype, device });
 
 /** The index along `axis`, in a tensor of this shape. Default dtype: i32. */
-export function iota(shape: Shape, axis: number, { dtype = 'i32', device = defaultDevice() }: CreateOptions = {}): Tensor {
+export function iota(
+  shape: Shape,
+  axis: number,
+  { dtype = 'i32', device = defaultDevice() }: CreateOptions = {},
+): Tensor {
   const at = checkAxis('iota', axis, checkShape('iota', shape));
   return Tensor.record({ kind: 'iota', axis: at }, [], shape, 'i32', device).cast(dtype);
 }
@@ -116,5 +140,7 @@ export const arange = (n: number, options?: CreateOptions): Tensor => iota([n], 
 
 /** The identity matrix `[n, n]`. */
 export function eye(n: number, { dtype = 'f32', ...options }: CreateOptions = {}): Tensor {
-  return iota([n, n], 0, options).equal(iota([n, n], 1, options)).cast(dtype);
+  return iota([n, n], 0, options)
+    .equal(iota([n, n], 1, options))
+    .cast(dtype);
 }

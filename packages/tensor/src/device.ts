@@ -23,7 +23,8 @@ const isDeviceName = (name: string): name is DeviceName => deviceNames.some((kno
 function requested(options: InitOptions): DeviceName | undefined {
   const name = options.device ?? globalThis.process?.env.CLIPIN_DEVICE;
   if (!name) return undefined;
-  if (!isDeviceName(name)) throw new Error(`device "${name}" is unknown; choose one of ${deviceNames.join(', ')}`);
+  if (!isDeviceName(name))
+    throw new Error(`device "${name}" is unknown; choose one of ${deviceNames.join(', ')}`);
   return name;
 }
 

@@ -14,7 +14,8 @@ export function bufferOf(node: Node): DeviceBuffer {
       'a value was asked for inside a function that jit traces, where it is not known yet; return it, and read it outside',
     );
   }
-  if (storage.fate !== 'live') throw new Error(`a tensor of shape [${node.shape.join(', ')}] was ${storage.fate} before it was used`);
+  if (storage.fate !== 'live')
+    throw new Error(`a tensor of shape [${node.shape.join(', ')}] was ${storage.fate} before it was used`);
   return storage.buffer;
 }
 
@@ -56,5 +57,6 @@ function realizeOn(device: Device, nodes: readonly Node[]): void {
   slots.forEach((storage, slot) => {
     if (!fresh.has(externals.length + slot)) storage.dispose();
   });
-  for (const node of wanted) node.realize(slots[(plan.outputs.get(node) as number) - externals.length] as Storage);
+  for (const node of wanted)
+    node.realize(slots[(plan.outputs.get(node) as number) - externals.length] as Storage);
 }

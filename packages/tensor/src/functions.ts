@@ -31,7 +31,10 @@ export function concatenate(tensors: readonly Tensor[], axis: Axis = 0): Tensor 
   });
   return padded
     .slice(0, -1)
-    .reduceRight((rest, { x, end: stop }) => where(position.less(stop), x, rest), (padded[padded.length - 1] as { x: Tensor }).x);
+    .reduceRight(
+      (rest, { x, end: stop }) => where(position.less(stop), x, rest),
+      (padded[padded.length - 1] as { x: Tensor }).x,
+    );
 }
 
 /** Tensors of one shape joined along a new axis. */
@@ -49,7 +52,9 @@ export function split(x: Tensor, parts: number, axis: Axis = 0): Tensor[] {
   const along = checkAxis('split', axis, x.shape);
   const size = x.shape[along] as number;
   if (!Number.isInteger(parts) || parts < 1 || size % parts !== 0) {
-    throw new RangeError(`split: axis ${along} of ${formatShape(x.shape)} does not divide into ${parts} equal parts`);
+    throw new RangeError(
+      `split: axis ${along} of ${formatShape(x.shape)} does not divide into ${parts} equal parts`,
+    );
   }
   const width = size / parts;
   return Array.from({ length: parts }, (_, part) =>
@@ -75,7 +80,10 @@ export function argMax(x: Tensor, axis: Axis = -1): Tensor {
 
 /** Mean of squared differences from the mean, over axes (default: all). */
 export function variance(x: Tensor, axes?: Axis | readonly Axis[], options?: ReduceOptions): Tensor {
-  return x.sub(x.mean(axes, { keepDims: true })).square().mean(axes, options);
+  return x
+    .sub(x.mean(axes, { keepDims: true }))
+    .square()
+    .mean(axes, options);
 }
 
 /** `log Σ exp(x)` along axes, without overflow; −∞ where all are −∞. */
@@ -94,7 +102,8 @@ export function softmax(x: Tensor, axis: Axis = -1): Tensor {
 }
 
 /** `x − log Σ exp(x)` along an axis. */
-export const logSoftmax = (x: Tensor, axis: Axis = -1): Tensor => x.sub(logSumExp(x, axis, { keepDims: true }));
+export const logSoftmax = (x: Tensor, axis: Axis = -1): Tensor =>
+  x.sub(logSumExp(x, axis, { keepDims: true }));
 
 /** `1 / (1 + exp(−x))`. */
 export const sigmoid = (x: Tensor): Tensor => ones([], { device: x.device }).div(x.neg().exp().add(1));

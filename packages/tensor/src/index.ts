@@ -4,20 +4,29 @@
  *
  * @module
  */
-export { type DeviceName, defaultDevice, destroyDevice, init, type InitOptions, setDefaultDevice } from './device';
-export { arange, type CreateOptions, eye, full, iota, type NestedArray, ones, tensor, zeros, zerosLike } from './create';
+
+export type { Device, DType, Shape, TypedArray } from '@clipin/kernel';
+export { type AttentionOptions, type AttentionSaved, attention, attentionBackward } from './attention';
 export {
-  activeRecorders,
-  type Entry,
-  type Operand,
-  type Recorder,
-  type ReduceOptions,
-  Tensor,
-  where,
-  withRecorders,
-} from './tensor';
-export type { Call, Node, Operation, Routine } from './node';
-export type { Axis, Range } from './operations';
+  arange,
+  type CreateOptions,
+  eye,
+  full,
+  iota,
+  type NestedArray,
+  ones,
+  tensor,
+  zeros,
+  zerosLike,
+} from './create';
+export {
+  type DeviceName,
+  defaultDevice,
+  destroyDevice,
+  type InitOptions,
+  init,
+  setDefaultDevice,
+} from './device';
 export {
   all,
   any,
@@ -32,8 +41,18 @@ export {
   stack,
   variance,
 } from './functions';
-export { attention, attentionBackward, type AttentionOptions, type AttentionSaved } from './attention';
+export { type JitOptions, jit } from './jit';
+export type { Call, Node, Operation, Routine } from './node';
+export type { Axis, Range } from './operations';
 export { bernoulli, type Key, normal, randomBits, randomKey, splitKey, uniform } from './random';
+export {
+  activeRecorders,
+  type Entry,
+  type Operand,
+  type Recorder,
+  type ReduceOptions,
+  Tensor,
+  where,
+  withRecorders,
+} from './tensor';
 export { evaluate, flatten, type Leaf, leaves, mapTree, type Structure, unflatten, withLeaves } from './tree';
-export { jit, type JitOptions } from './jit';
-export type { Device, DType, Shape, TypedArray } from '@clipin/kernel';

@@ -4,7 +4,7 @@
  */
 import type { Device, Program } from '@clipin/kernel';
 import { allocateSlots, bufferOf, realize } from './evaluate';
-import { nextNodeId, type Node } from './node';
+import { type Node, nextNodeId } from './node';
 import { collect, isLeaf } from './schedule/graph';
 import { type Plan, planMemory } from './schedule/plan';
 import { schedule } from './schedule/schedule';
@@ -68,7 +68,14 @@ export function jit<A extends readonly unknown[], R>(
       flat.map(({ structure }) => structure),
       tensors.map(({ dtype, shape }) => [dtype, shape]),
     ]);
-    const found = compiled.get(key) ?? trace(fn, flat.map(({ structure }) => structure), tensors, donated);
+    const found =
+      compiled.get(key) ??
+      trace(
+        fn,
+        flat.map(({ structure }) => structure),
+        tensors,
+        donated,
+      );
     compiled.set(key, found);
     return replay<R>(found, tensors, donated);
   };
@@ -77,7 +84,8 @@ export function jit<A extends readonly unknown[], R>(
 function checkDonations(tensors: readonly Tensor[], donated: readonly boolean[]): void {
   const given = tensors.filter((_, i) => donated[i]);
   const twice = given.find((tensor) => tensors.indexOf(tensor) !== tensors.lastIndexOf(tensor));
-  if (twice) throw new Error(`jit: ${String(twice)} is donated, but it is also another argument; pass it once`);
+  if (twice)
+    throw new Error(`jit: ${String(twice)} is donated, but it is also another argument; pass it once`);
 }
 
 function trace<A extends readonly unknown[]>(
@@ -98,7 +106,9 @@ function trace<A extends readonly unknown[]>(
 
   const lazy = result.leaves.filter((leaf) => !isLeaf(leaf));
   // What the function closed over and nobody has computed yet would be computed again in every call.
-  const before = collect(lazy).filter(({ id, operation }) => id < start && operation.kind !== 'constant' && operation.kind !== 'iota');
+  const before = collect(lazy).filter(
+    ({ id, operation }) => id < start && operation.kind !== 'constant' && operation.kind !== 'iota',
+  );
   realize(before.filter((node) => !isLeaf(node)));
 
   const handedBack = new Set<Node>(result.leaves.filter((leaf) => leaf.operation.kind === 'parameter'));
@@ -121,7 +131,9 @@ function trace<A extends readonly unknown[]>(
     plan,
     constants,
     arguments: parameters.map((node) => plan.externals.indexOf(node)),
-    scratch: plan.slots.map((_, slot) => (fresh.has(plan.externals.length + slot) ? undefined : scratch.shift())),
+    scratch: plan.slots.map((_, slot) =>
+      fresh.has(plan.externals.length + slot) ? undefined : scratch.shift(),
+    ),
     outputs: result.leaves.map((node): Output => {
       if (node.operation.kind === 'parameter') return { argument: node.operation.index };
       return { position: plan.outputs.get(node) ?? -1, node };
@@ -153,7 +165,10 @@ function replay<R>(compiled: Compiled, tensors: readonly Tensor[], donated: read
     bufferOf(tensor);
     if (position >= 0) table[position] = tensor.storage as Storage;
   });
-  const fresh = allocateSlots(device, plan.fresh.map((position) => plan.slots[position - plan.externals.length] ?? { dtype: 'f32', length: 0 }));
+  const fresh = allocateSlots(
+    device,
+    plan.fresh.map((position) => plan.slots[position - plan.externals.length] ?? { dtype: 'f32', length: 0 }),
+  );
   plan.fresh.forEach((position, i) => {
     table[position] = fresh[i] as Storage;
   });

@@ -9,7 +9,12 @@ import type { Storage } from './storage';
 export type Routine =
   | { readonly kind: 'scatterAdd'; readonly batchDims: number; readonly rows: number }
   | { readonly kind: 'attention'; readonly scale: number; readonly causal: boolean; readonly masked: boolean }
-  | { readonly kind: 'attentionBackward'; readonly scale: number; readonly causal: boolean; readonly masked: boolean };
+  | {
+      readonly kind: 'attentionBackward';
+      readonly scale: number;
+      readonly causal: boolean;
+      readonly masked: boolean;
+    };
 
 /** One use of a routine, shared by the nodes that are its results. */
 export interface Call {

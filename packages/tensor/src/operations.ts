@@ -20,7 +20,11 @@ export function checkAxis(operation: string, axis: Axis, shape: Shape): number {
 }
 
 /** Distinct axes, sorted; all of them where none is named. */
-export function checkAxes(operation: string, axes: Axis | readonly Axis[] | undefined, shape: Shape): number[] {
+export function checkAxes(
+  operation: string,
+  axes: Axis | readonly Axis[] | undefined,
+  shape: Shape,
+): number[] {
   if (axes === undefined) return shape.map((_, axis) => axis);
   const found = (typeof axes === 'number' ? [axes] : axes).map((axis) => checkAxis(operation, axis, shape));
   if (new Set(found).size !== found.length) {
@@ -32,10 +36,14 @@ export function checkAxes(operation: string, axes: Axis | readonly Axis[] | unde
 /** A legal shape. */
 export function checkShape(operation: string, shape: Shape): Shape {
   if (shape.length > maxRank) {
-    throw new RangeError(`${operation}: shape ${formatShape(shape)} has ${shape.length} axes, at most ${maxRank} are possible`);
+    throw new RangeError(
+      `${operation}: shape ${formatShape(shape)} has ${shape.length} axes, at most ${maxRank} are possible`,
+    );
   }
   if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-    throw new RangeError(`${operation}: shape ${formatShape(shape)} must be made of whole numbers of at least 0`);
+    throw new RangeError(
+      `${operation}: shape ${formatShape(shape)} must be made of whole numbers of at least 0`,
+    );
   }
   return shape;
 }
@@ -73,7 +81,9 @@ export function checkReshape(from: Shape, to: Shape): number[] {
 export function checkPermutation(order: readonly Axis[], shape: Shape): number[] {
   const found = order.map((axis) => checkAxis('transpose', axis, shape));
   if (found.length !== shape.length || new Set(found).size !== found.length) {
-    throw new RangeError(`transpose: (${order.join(', ')}) must name each axis of ${formatShape(shape)} once`);
+    throw new RangeError(
+      `transpose: (${order.join(', ')}) must name each axis of ${formatShape(shape)} once`,
+    );
   }
   return found;
 }
@@ -104,7 +114,9 @@ export function checkSlice(ranges: readonly (Range | undefined)[], shape: Shape)
   shape.forEach((n, axis) => {
     const [from, to, step = 1] = ranges[axis] ?? [];
     if (!Number.isInteger(step) || step === 0 || ![from ?? 0, to ?? 0].every(Number.isInteger)) {
-      throw new RangeError(`slice: range (${from}, ${to}, ${step}) of axis ${axis} must be whole numbers, the step not 0`);
+      throw new RangeError(
+        `slice: range (${from}, ${to}, ${step}) of axis ${axis} must be whole numbers, the step not 0`,
+      );
     }
     const clip = (value: number | undefined, otherwise: number) => {
       if (value === undefined) return otherwise;
@@ -126,7 +138,15 @@ export function checkMatmul(a: Shape, b: Shape): { batch: number[]; m: number; k
   const [m, k] = a.slice(-2);
   const [k2, n] = b.slice(-2);
   const batch = broadcastShapes(a.slice(0, -2), b.slice(0, -2));
-  if (a.length < 2 || b.length < 2 || m === undefined || k === undefined || n === undefined || k !== k2 || !batch) {
+  if (
+    a.length < 2 ||
+    b.length < 2 ||
+    m === undefined ||
+    k === undefined ||
+    n === undefined ||
+    k !== k2 ||
+    !batch
+  ) {
     throw new RangeError(
       `matmul: ${formatShape(a)} × ${formatShape(b)}; wants [..., m, k] × [..., k, n]` +
         (batch ? '' : ', where the leading axes broadcast'),

@@ -13,7 +13,8 @@ export type Key = Tensor;
 
 /** The key of a seed, a whole number from 0 to 2⁵³ − 1. */
 export function randomKey(seed: number, options: CreateOptions = {}): Key {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`randomKey: seed ${seed}; wants a whole number of at least 0`);
+  if (!Number.isSafeInteger(seed) || seed < 0)
+    throw new RangeError(`randomKey: seed ${seed}; wants a whole number of at least 0`);
   return tensor(Uint32Array.of(Math.floor(seed / 2 ** 32), seed >>> 0), [2], { ...options, dtype: 'u32' });
 }
 
@@ -24,7 +25,9 @@ const rotations = [
 
 function checkKey(operation: string, key: Key): void {
   if (key.dtype !== 'u32' || key.rank !== 1 || key.size !== 2) {
-    throw new TypeError(`${operation}: ${String(key)} is not a key; make one with randomKey(seed) or splitKey(key, n)`);
+    throw new TypeError(
+      `${operation}: ${String(key)} is not a key; make one with randomKey(seed) or splitKey(key, n)`,
+    );
   }
 }
 
@@ -39,7 +42,10 @@ function threefry(key: Key, n: number): [Tensor, Tensor] {
   for (let round = 0; round < 5; round++) {
     for (const rotation of rotations[(round % 2) as 0 | 1]) {
       x0 = x0.add(x1);
-      x1 = x1.shiftLeft(rotation).or(x1.shiftRight(32 - rotation)).xor(x0);
+      x1 = x1
+        .shiftLeft(rotation)
+        .or(x1.shiftRight(32 - rotation))
+        .xor(x0);
     }
     x0 = x0.add(schedule[((round + 1) % 3) as 0 | 1 | 2]);
     x1 = x1.add(schedule[((round + 2) % 3) as 0 | 1 | 2]).add(round + 1);
@@ -72,7 +78,11 @@ export function uniform(key: Key, shape: Shape): Tensor {
 export function normal(key: Key, shape: Shape): Tensor {
   const [first, second] = splitKey(key) as [Key, Key];
   const radius = uniform(first, shape).neg().add(1).log().mul(-2).sqrt();
-  return radius.mul(uniform(second, shape).mul(2 * Math.PI).cos());
+  return radius.mul(
+    uniform(second, shape)
+      .mul(2 * Math.PI)
+      .cos(),
+  );
 }
 
 /** True with probability `p`. */

@@ -75,10 +75,17 @@ export class Tensor extends Node {
    * Records a primitive; for those who write operations. Everybody else calls methods and functions.
    * @internal
    */
-  static record(operation: Operation, inputs: readonly Tensor[], shape: Shape, dtype: DType, device?: Device): Tensor {
+  static record(
+    operation: Operation,
+    inputs: readonly Tensor[],
+    shape: Shape,
+    dtype: DType,
+    device?: Device,
+  ): Tensor {
     const home = device ?? deviceOf(operation.kind, inputs);
     const output = new Tensor(home, dtype, shape, operation, inputs);
-    if (inputs.length > 0) for (const recorder of recorders) recorder.record({ operation, inputs, outputs: [output] });
+    if (inputs.length > 0)
+      for (const recorder of recorders) recorder.record({ operation, inputs, outputs: [output] });
     return output;
   }
 
@@ -91,11 +98,13 @@ export class Tensor extends Node {
     const device = deviceOf(routine.kind, inputs);
     const call: Call = { routine, outputs: [] };
     const outputs = results.map(
-      ({ shape, dtype }, output) => new Tensor(device, dtype, shape, { kind: 'routine', call, output }, inputs),
+      ({ shape, dtype }, output) =>
+        new Tensor(device, dtype, shape, { kind: 'routine', call, output }, inputs),
     );
     call.outputs.push(...outputs);
     const [first] = outputs;
-    if (first) for (const recorder of recorders) recorder.record({ operation: first.operation, inputs, outputs });
+    if (first)
+      for (const recorder of recorders) recorder.record({ operation: first.operation, inputs, outputs });
     return outputs;
   }
 
@@ -272,10 +281,13 @@ export class Tensor extends Node {
     if (sameShape(shape, this.shape)) return this;
     checkShape('expand', shape);
     checkExpand(this.shape, shape);
-    if (this.operation.kind === 'constant') return Tensor.record(this.operation, [], shape, this.dtype, this.device);
+    if (this.operation.kind === 'constant')
+      return Tensor.record(this.operation, [], shape, this.dtype, this.device);
     const padded = [...new Array<number>(shape.length - this.rank).fill(1), ...this.shape];
     const aligned = this.reshape(padded);
-    return sameShape(padded, shape) ? aligned : Tensor.record({ kind: 'expand' }, [aligned], shape, this.dtype);
+    return sameShape(padded, shape)
+      ? aligned
+      : Tensor.record({ kind: 'expand' }, [aligned], shape, this.dtype);
   }
   /** Ranges `[start, stop, step]` of the first axes, as Python's slices; `undefined` keeps an axis whole. */
   slice(...ranges: readonly (Range | undefined)[]): Tensor {
@@ -285,7 +297,9 @@ export class Tensor extends Node {
   /** Reversed along axes. */
   flip(axes?: Axis | readonly Axis[]): Tensor {
     const flipped = checkAxes('flip', axes, this.shape);
-    return this.slice(...this.shape.map((_, axis): Range => (flipped.includes(axis) ? [undefined, undefined, -1] : [])));
+    return this.slice(
+      ...this.shape.map((_, axis): Range => (flipped.includes(axis) ? [undefined, undefined, -1] : [])),
+    );
   }
   /** Zeros (false) before and after each axis: `[before, after]` an axis. */
   pad(widths: readonly (readonly [before: number, after: number])[]): Tensor {
@@ -298,7 +312,12 @@ export class Tensor extends Node {
       'pad',
       this.shape.map((n, axis) => n + (widths[axis]?.[0] ?? 0) + (widths[axis]?.[1] ?? 0)),
     );
-    return Tensor.record({ kind: 'pad', before: widths.map(([before]) => before) }, [this], shape, this.dtype);
+    return Tensor.record(
+      { kind: 'pad', before: widths.map(([before]) => before) },
+      [this],
+      shape,
+      this.dtype,
+    );
   }
   /** A new axis of size 1 at `axis` of the result. */
   expandDims(axis: Axis): Tensor {
@@ -310,7 +329,9 @@ export class Tensor extends Node {
     const named = axes === undefined ? undefined : checkAxes('squeeze', axes, this.shape);
     const wrong = named?.find((axis) => this.shape[axis] !== 1);
     if (wrong !== undefined) {
-      throw new RangeError(`squeeze: axis ${wrong} of ${formatShape(this.shape)} has size ${this.shape[wrong]}, not 1`);
+      throw new RangeError(
+        `squeeze: axis ${wrong} of ${formatShape(this.shape)} has size ${this.shape[wrong]}, not 1`,
+      );
     }
     return this.reshape(this.shape.filter((n, axis) => (named ? !named.includes(axis) : n !== 1)));
   }
@@ -325,7 +346,9 @@ export class Tensor extends Node {
     }
     if (other.rank === 2 && this.rank > 2) {
       // One tall product instead of a batch of small ones.
-      return this.reshape([sizeOf(batch) * m, k]).matmul(other).reshape([...batch, m, n]);
+      return this.reshape([sizeOf(batch) * m, k])
+        .matmul(other)
+        .reshape([...batch, m, n]);
     }
     const inputs = [this.expand([...batch, m, k]), other.expand([...batch, k, n])];
     return Tensor.record({ kind: 'matmul' }, inputs, [...batch, m, n], 'f32');
@@ -354,7 +377,9 @@ export class Tensor extends Node {
       );
     }
     if (this.dtype === 'bool' || dtypes[indices.dtype].kind !== 'int') {
-      throw new TypeError(`scatterAdd: updates are ${this.dtype}, indices ${indices.dtype}; wants f32, i32 or u32 at i32 or u32`);
+      throw new TypeError(
+        `scatterAdd: updates are ${this.dtype}, indices ${indices.dtype}; wants f32, i32 or u32 at i32 or u32`,
+      );
     }
     const shape = checkShape('scatterAdd', [...this.shape.slice(0, batchDims), rows, ...rest]);
     const routine: Routine = { kind: 'scatterAdd', batchDims, rows };
@@ -374,7 +399,10 @@ export class Tensor extends Node {
   }
   /** The only element. @throws RangeError when there are more or none. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new RangeError(`item: a tensor of shape ${formatShape(this.shape)} has ${this.size} elements, not 1`);
+    if (this.size !== 1)
+      throw new RangeError(
+        `item: a tensor of shape ${formatShape(this.shape)} has ${this.size} elements, not 1`,
+      );
     return (await this.data())[0] as number;
   }
   /** Frees the memory now instead of when the garbage collector comes by. Using the tensor afterwards is an error. */
@@ -398,7 +426,9 @@ function deviceOf(operation: string, inputs: readonly Tensor[]): Device {
     const fate = input.operation.kind === 'disposed' ? 'disposed' : (input.storage?.fate ?? 'live');
     if (fate === 'disposed') throw new Error(`${operation}: ${String(input)} was disposed of`);
     if (fate === 'donated') {
-      throw new Error(`${operation}: ${String(input)} was donated to a jitted function; use what that function returned`);
+      throw new Error(
+        `${operation}: ${String(input)} was donated to a jitted function; use what that function returned`,
+      );
     }
     if (input.device !== first.device) {
       throw new Error(
@@ -414,9 +444,17 @@ function constantLike(like: Tensor, value: Operand): Tensor {
   if (typeof value !== 'number') return value;
   const { kind } = dtypes[like.dtype];
   if (kind === 'int' && !Number.isInteger(value)) {
-    throw new TypeError(`${value} is not a whole number, and the other operand is ${like.dtype}; convert it with cast`);
+    throw new TypeError(
+      `${value} is not a whole number, and the other operand is ${like.dtype}; convert it with cast`,
+    );
   }
-  return Tensor.record({ kind: 'constant', value: kind === 'bool' ? Number(value !== 0) : value }, [], like.shape, like.dtype, like.device);
+  return Tensor.record(
+    { kind: 'constant', value: kind === 'bool' ? Number(value !== 0) : value },
+    [],
+    like.shape,
+    like.dtype,
+    like.device,
+  );
 }
 
 function unary(op: ScalarOp, x: Tensor, target?: DType): Tensor {
@@ -441,7 +479,12 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   return Tensor.record({ kind: 'scalar', op: 'select' }, inputs, shape, dtype);
 }
 
-function reduce(op: ReduceOp, x: Tensor, named: Axis | readonly Axis[] | undefined, options: ReduceOptions = {}): Tensor {
+function reduce(
+  op: ReduceOp,
+  x: Tensor,
+  named: Axis | readonly Axis[] | undefined,
+  options: ReduceOptions = {},
+): Tensor {
   if (x.dtype === 'bool') throw new TypeError(`${op}: of bool; convert with cast('i32') first`);
   const axes = checkAxes(op, named, x.shape);
   if ((op === 'max' || op === 'min') && axes.some((axis) => x.shape[axis] === 0)) {

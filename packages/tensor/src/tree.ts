@@ -39,7 +39,13 @@ function takeApart(tree: unknown, path: string, found: Leaf[]): Structure {
     found.push({ path, tensor: tree });
     return { kind: 'tensor' };
   }
-  if (tree === null || tree === undefined || typeof tree === 'string' || typeof tree === 'number' || typeof tree === 'boolean') {
+  if (
+    tree === null ||
+    tree === undefined ||
+    typeof tree === 'string' ||
+    typeof tree === 'number' ||
+    typeof tree === 'boolean'
+  ) {
     return { kind: 'static', value: tree };
   }
   if (Array.isArray(tree)) {
@@ -87,13 +93,20 @@ export function withLeaves<T>(tree: T, tensors: readonly Tensor[]): T {
  *
  * @throws TypeError naming the numbers of leaves when the trees differ
  */
-export function mapTree<T>(apply: (...tensors: [Tensor, ...Tensor[]]) => Tensor, tree: T, ...others: readonly T[]): T {
+export function mapTree<T>(
+  apply: (...tensors: [Tensor, ...Tensor[]]) => Tensor,
+  tree: T,
+  ...others: readonly T[]
+): T {
   const first = leaves(tree);
   const rest = others.map((other) => leaves(other));
   for (const other of rest) {
-    const differs = other.length !== first.length ? 'number' : first.find(({ path }, i) => other[i]?.path !== path)?.path;
+    const differs =
+      other.length !== first.length ? 'number' : first.find(({ path }, i) => other[i]?.path !== path)?.path;
     if (differs) {
-      throw new TypeError(`mapTree: trees of ${first.length} and ${other.length} tensors differ (first at ${differs})`);
+      throw new TypeError(
+        `mapTree: trees of ${first.length} and ${other.length} tensors differ (first at ${differs})`,
+      );
     }
   }
   return withLeaves(

@@ -34,7 +34,8 @@ export function buildStep(root: Node, roots: ReadonlySet<Node>, limits: DeviceLi
     root.operation.kind === 'routine'
       ? { kernel: buildRoutine(root.operation.call, draft), outputs: root.operation.call.outputs }
       : { kernel: buildLoops(draft), outputs: [root] };
-  if (draft.inputs.length + step.outputs.length > limits.kernelBuffers) throw new CannotFuse(partToStore(draft, limits));
+  if (draft.inputs.length + step.outputs.length > limits.kernelBuffers)
+    throw new CannotFuse(partToStore(draft, limits));
   return { ...step, inputs: draft.inputs };
 }
 
@@ -50,7 +51,12 @@ function buildLoops(draft: Draft): Kernel {
   }
   const reduction = anchor && buildReduction(draft, anchor.node, anchor.coordinates);
   const loops = coalesce({ axes, body, kept: [], ...(reduction && { reduction }) });
-  return { kind: 'loop', axes: loops.axes, ...loops.body, ...(loops.reduction && { reduction: loops.reduction }) };
+  return {
+    kind: 'loop',
+    axes: loops.axes,
+    ...loops.body,
+    ...(loops.reduction && { reduction: loops.reduction }),
+  };
 }
 
 function buildReduction(draft: Draft, node: Node, coordinates: readonly Affine[]): Reduction {
@@ -60,7 +66,10 @@ function buildReduction(draft: Draft, node: Node, coordinates: readonly Affine[]
   const inner = operation.axes.map((axis) => input.shape[axis] as number);
   const outerRank = draft.root.shape.length;
   const rank = outerRank + inner.length;
-  const widen = ({ offset, strides }: Affine): Affine => ({ offset, strides: [...strides, ...inner.map(() => 0)] });
+  const widen = ({ offset, strides }: Affine): Affine => ({
+    offset,
+    strides: [...strides, ...inner.map(() => 0)],
+  });
   let kept = 0;
   const position = input.shape.map((_, axis) => {
     const reducedAxis = operation.axes.indexOf(axis);
@@ -85,7 +94,10 @@ function buildMatmul(draft: Draft, node: Node, loops: Loops): Kernel {
   const [a, b] = node.inputs as [Node, Node];
   const rank = dims.length;
   const keptDims = dims.map((_, dim) => dim).filter((dim) => dim >= rank - 2 || dims[dim] !== 1);
-  const pick = ({ offset, strides }: Affine): Affine => ({ offset, strides: keptDims.map((dim) => strides[dim] as number) });
+  const pick = ({ offset, strides }: Affine): Affine => ({
+    offset,
+    strides: keptDims.map((dim) => strides[dim] as number),
+  });
   const spread = ({ offset, strides }: Affine): Affine => ({
     offset,
     strides: keptDims.map((dim) => (long.includes(dim) ? (strides[long.indexOf(dim)] as number) : 0)),
@@ -203,8 +215,9 @@ function partToStore({ root, roots }: Draft, limits: DeviceLimits): Node {
     if (!best || size > (reads.get(best)?.size ?? 0)) best = node;
   }
   if (!best) {
-    throw new Error(`a kernel reads ${reads.get(root)?.size} buffers at once; the device allows ${limits.kernelBuffers - 1}`);
+    throw new Error(
+      `a kernel reads ${reads.get(root)?.size} buffers at once; the device allows ${limits.kernelBuffers - 1}`,
+    );
   }
   return best;
 }
-

@@ -25,7 +25,8 @@ function group(extents: Shape, affines: readonly Affine[], from: number, to: num
     const last = groups[groups.length - 1];
     const outer = last?.[last.length - 1];
     const merges =
-      outer !== undefined && affines.every(({ strides }) => strides[outer] === (strides[axis] as number) * extent);
+      outer !== undefined &&
+      affines.every(({ strides }) => strides[outer] === (strides[axis] as number) * extent);
     if (merges) last?.push(axis);
     else groups.push([axis]);
   }

@@ -15,10 +15,14 @@ export const unit = (axis: number, rank: number): Affine => ({
 });
 
 /** A constant position. */
-export const fixed = (offset: number, rank: number): Affine => ({ offset, strides: new Array<number>(rank).fill(0) });
+export const fixed = (offset: number, rank: number): Affine => ({
+  offset,
+  strides: new Array<number>(rank).fill(0),
+});
 
 /** The loop indices themselves as coordinates. */
-export const identity = (rank: number): Affine[] => Array.from({ length: rank }, (_, axis) => unit(axis, rank));
+export const identity = (rank: number): Affine[] =>
+  Array.from({ length: rank }, (_, axis) => unit(axis, rank));
 
 /** `Σ factors[i] · terms[i]`. */
 export function combine(terms: readonly Affine[], factors: readonly number[], rank: number): Affine {
@@ -122,8 +126,14 @@ export function seeThrough(
       return { coordinates: moved, guards: [] };
     }
     case 'pad': {
-      const moved = from.map((_, axis) => ({ ...at(axis), offset: at(axis).offset - (operation.before[axis] as number) }));
-      return { coordinates: moved, guards: from.map((size, axis) => ({ value: moved[axis] as Affine, size })) };
+      const moved = from.map((_, axis) => ({
+        ...at(axis),
+        offset: at(axis).offset - (operation.before[axis] as number),
+      }));
+      return {
+        coordinates: moved,
+        guards: from.map((size, axis) => ({ value: moved[axis] as Affine, size })),
+      };
     }
     case 'reshape': {
       if (sizeOf(from) === 0) return { coordinates: from.map(() => fixed(0, rank)), guards: [] };

@@ -20,7 +20,8 @@ const cheapCost = 3;
 const costly: ReadonlySet<ScalarOp> = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'erf', 'sqrt', 'divide']);
 
 /** A node whose value is there already. */
-export const isLeaf = ({ operation }: Node): boolean => operation.kind === 'buffer' || operation.kind === 'parameter';
+export const isLeaf = ({ operation }: Node): boolean =>
+  operation.kind === 'buffer' || operation.kind === 'parameter';
 
 /** Unrealized nodes that the outputs need, inputs first. */
 export function collect(outputs: readonly Node[]): Node[] {
@@ -84,7 +85,9 @@ interface Use {
 export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): Set<Node> {
   const roots = new Set<Node>(outputs.filter((node) => !isLeaf(node)));
   const costs = inlineCosts(nodes);
-  const uses = new Map<Node, Use>(nodes.map((node) => [node, { owners: new Set(), direct: true, repeated: false }]));
+  const uses = new Map<Node, Use>(
+    nodes.map((node) => [node, { owners: new Set(), direct: true, repeated: false }]),
+  );
   const anchored = new Set<Node>();
   const sizes = new Map<Node, number>();
 
@@ -96,7 +99,8 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
     if (!roots.has(node) && !staysInside(node, use)) roots.add(node);
     if (roots.has(node)) Object.assign(use, { owners: new Set([node]), direct: true, repeated: false });
     for (const owner of use.owners) sizes.set(owner, (sizes.get(owner) ?? 0) + 1);
-    if (operation.kind === 'reduce' || operation.kind === 'matmul') for (const owner of use.owners) anchored.add(owner);
+    if (operation.kind === 'reduce' || operation.kind === 'matmul')
+      for (const owner of use.owners) anchored.add(owner);
     tellInputs(node, use);
   }
   return roots;

@@ -2,7 +2,15 @@
  * The memory plan of a schedule: which buffer each node lives in. A buffer is used again as soon as its last reader is
  * done; elementwise kernels write over an input that nobody needs any more; donated inputs become outputs.
  */
-import { contiguousStrides, type DType, dtypes, type Kernel, type Launch, sameShape, sizeOf } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  type DType,
+  dtypes,
+  type Kernel,
+  type Launch,
+  sameShape,
+  sizeOf,
+} from '@clipin/kernel';
 import type { Node } from '../node';
 import type { Step } from './build';
 import { isLeaf } from './graph';
@@ -34,12 +42,17 @@ function mayOverwrite(kernel: Kernel, number: number): boolean {
   if (kernel.kind !== 'loop') return false;
   const elsewhere = kernel.reduction?.program.some((step) => step.op === 'load' && step.input === number);
   if (elsewhere) return false;
-  const strides = contiguousStrides(kernel.axes).map((stride, axis) => (kernel.axes[axis] === 1 ? 0 : stride));
+  const strides = contiguousStrides(kernel.axes).map((stride, axis) =>
+    kernel.axes[axis] === 1 ? 0 : stride,
+  );
   return kernel.program.every(
     (step) =>
       step.op !== 'load' ||
       step.input !== number ||
-      (step.guards.length === 0 && !step.gather && step.index.offset === 0 && sameShape(step.index.strides, strides)),
+      (step.guards.length === 0 &&
+        !step.gather &&
+        step.index.offset === 0 &&
+        sameShape(step.index.strides, strides)),
   );
 }
 
@@ -50,7 +63,11 @@ function mayOverwrite(kernel: Kernel, number: number): boolean {
  * @param wanted - nodes whose buffers outlive the run
  * @param donated - leaves whose buffers may be written over once they have been read
  */
-export function planMemory(steps: readonly Step[], wanted: readonly Node[], donated: ReadonlySet<Node>): Plan {
+export function planMemory(
+  steps: readonly Step[],
+  wanted: readonly Node[],
+  donated: ReadonlySet<Node>,
+): Plan {
   const externals = [...new Set(steps.flatMap(({ inputs }) => inputs.filter(isLeaf)))];
   for (const leaf of donated) if (!externals.includes(leaf)) externals.push(leaf);
   const lastUse = new Map<Node, number>();
@@ -62,11 +79,15 @@ export function planMemory(steps: readonly Step[], wanted: readonly Node[], dona
   const slots: Slot[] = [];
   const fresh: number[] = [];
   const free: number[] = [];
-  const freeDonations = externals.flatMap((leaf, position) => (donated.has(leaf) && !lastUse.has(leaf) ? [position] : []));
+  const freeDonations = externals.flatMap((leaf, position) =>
+    donated.has(leaf) && !lastUse.has(leaf) ? [position] : [],
+  );
 
   const sizeAt = (position: number): Slot => {
     const leaf = externals[position];
-    return leaf ? { dtype: leaf.dtype, length: sizeOf(leaf.shape) } : (slots[position - externals.length] as Slot);
+    return leaf
+      ? { dtype: leaf.dtype, length: sizeOf(leaf.shape) }
+      : (slots[position - externals.length] as Slot);
   };
   const fitsExactly = (position: number, node: Node): boolean => {
     const slot = sizeAt(position);
@@ -83,7 +104,9 @@ export function planMemory(steps: readonly Step[], wanted: readonly Node[], dona
     const length = sizeOf(node.shape);
     let best = -1;
     free.forEach((position, at) => {
-      const closer = best < 0 || Math.abs(sizeAt(position).length - length) < Math.abs(sizeAt(free[best] as number).length - length);
+      const closer =
+        best < 0 ||
+        Math.abs(sizeAt(position).length - length) < Math.abs(sizeAt(free[best] as number).length - length);
       if (bytesOf(sizeAt(position)) === bytesOf(node) && closer) best = at;
     });
     if (best < 0) return addSlot(node);
@@ -103,7 +126,12 @@ export function planMemory(steps: readonly Step[], wanted: readonly Node[], dona
   };
 
   /** An input of this step that ends here and that the output may take over. */
-  const inherit = ({ kernel, inputs }: Step, time: number, node: Node, taken: ReadonlySet<number>): number | undefined => {
+  const inherit = (
+    { kernel, inputs }: Step,
+    time: number,
+    node: Node,
+    taken: ReadonlySet<number>,
+  ): number | undefined => {
     const heir = inputs.findIndex((input, number) => {
       const position = positions.get(input) as number;
       const isScratch = position >= externals.length && !outlives.has(input);
@@ -155,5 +183,11 @@ export function planMemory(steps: readonly Step[], wanted: readonly Node[], dona
     positions.set(node, position);
     fresh.push(position);
   }
-  return { launches, externals, slots, fresh, outputs: new Map(wanted.map((node) => [node, positions.get(node) as number])) };
+  return {
+    launches,
+    externals,
+    slots,
+    fresh,
+    outputs: new Map(wanted.map((node) => [node, positions.get(node) as number])),
+  };
 }

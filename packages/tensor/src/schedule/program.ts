@@ -2,7 +2,15 @@
  * From lazy nodes to the scalar program of one kernel: walks from the root down to buffers, carrying the coordinates of
  * the element that is wanted, and emits each distinct instruction once.
  */
-import { type Affine, contiguousStrides, type Guard, type Instruction, type Shape, sameShape, sizeOf } from '@clipin/kernel';
+import {
+  type Affine,
+  contiguousStrides,
+  type Guard,
+  type Instruction,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from '@clipin/kernel';
 import type { Node } from '../node';
 import { type Coordinates, fixed, flatten, identity, isMovement, rangeOf, seeThrough } from './coordinates';
 import { isLeaf } from './graph';
@@ -85,7 +93,10 @@ export class ProgramWriter {
 
   /** Strides of axes that do not move are 0, so that equal positions look equal. */
   #tidy({ offset, strides }: Affine): Affine {
-    return { offset, strides: strides.map((stride, axis) => ((this.extents[axis] as number) > 1 ? stride : 0)) };
+    return {
+      offset,
+      strides: strides.map((stride, axis) => ((this.extents[axis] as number) > 1 ? stride : 0)),
+    };
   }
 
   #compute(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {
@@ -98,7 +109,11 @@ export class ProgramWriter {
       case 'constant':
         return this.#emit({ op: 'constant', dtype: node.dtype, value: operation.value });
       case 'iota':
-        return this.#emit({ op: 'index', dtype: 'i32', index: this.#tidy(coordinates[operation.axis] as Affine) });
+        return this.#emit({
+          op: 'index',
+          dtype: 'i32',
+          index: this.#tidy(coordinates[operation.axis] as Affine),
+        });
       case 'scalar': {
         const args = node.inputs.map((input) => this.visit(input, coordinates, guards));
         return this.#emit({ op: operation.op, dtype: node.dtype, args });
@@ -173,7 +188,11 @@ export class ProgramWriter {
       input: inputNumber(this.draft, base),
       index: this.#tidy(flatten(position, x.shape, rank)),
       guards,
-      gather: { at, stride: contiguousStrides(x.shape)[batchDims] as number, size: x.shape[batchDims] as number },
+      gather: {
+        at,
+        stride: contiguousStrides(x.shape)[batchDims] as number,
+        size: x.shape[batchDims] as number,
+      },
     });
   }
 
@@ -184,7 +203,9 @@ export class ProgramWriter {
     const here = this.#tidy(flatten(coordinates, node.shape, rank));
     const stored = this.#tidy(flatten(identity(rank), draft.root.shape, rank));
     const element =
-      sizeOf(node.shape) === sizeOf(draft.root.shape) && here.offset === 0 && sameShape(here.strides, stored.strides);
+      sizeOf(node.shape) === sizeOf(draft.root.shape) &&
+      here.offset === 0 &&
+      sameShape(here.strides, stored.strides);
     const fits = !this.inReduction && guards.length === 0 && element && (draft.anchor?.node ?? node) === node;
     if (!fits) throw new CannotFuse(node);
     draft.anchor ??= { node, coordinates };
