@@ -1,1 +1,6 @@
-export {};
+/**
+ * The WebAssembly device: kernel descriptions become SIMD code, run on threads.
+ *
+ * @module
+ */
+export { createWasmDevice, type WasmDeviceOptions } from './device';

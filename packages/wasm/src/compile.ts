@@ -1,0 +1,42 @@
+/** From a launch to code: picks the generator of its kernel. */
+import { type Kernel, type Launch, sizeOf } from '@clipin/kernel';
+import type { CompiledKernel } from './frame';
+import { compileMap } from './loop';
+import type { Target } from './math';
+import { compileMatmul } from './matmul';
+import type { ModuleBuilder } from './module';
+import { simplifyLoop } from './nest';
+import { compileReduce } from './reduce';
+
+/** Stages for a launch; helper functions go into `module`, the stages' own functions are the caller's to add. */
+export function compileLaunch(launch: Launch, target: Target, module: ModuleBuilder): CompiledKernel {
+  const { kernel } = launch;
+  if (isEmpty(kernel)) return { stages: [], sharedBytes: 0, threadBytes: 0 };
+  switch (kernel.kind) {
+    case 'loop': {
+      const simple = simplifyLoop(kernel);
+      const { reduction } = simple;
+      return reduction ? compileReduce(launch, { ...simple, reduction }, target) : compileMap(launch, simple, target);
+    }
+    case 'matmul':
+      return compileMatmul(launch, kernel, target, module);
+    default:
+      throw new Error(`wasm: ${kernel.kind} is not there yet`);
+  }
+}
+
+/** Whether a kernel has nothing to compute. */
+function isEmpty(kernel: Kernel): boolean {
+  switch (kernel.kind) {
+    case 'loop':
+      return sizeOf(kernel.axes) === 0;
+    case 'matmul':
+      return sizeOf(kernel.batch) * kernel.m * kernel.n === 0;
+    case 'scatterAdd':
+      return kernel.batch * kernel.rows * kernel.width === 0;
+    case 'attention':
+      return kernel.batch * kernel.heads * kernel.queries === 0;
+    case 'attentionBackward':
+      return kernel.batch * kernel.heads * kernel.dim === 0;
+  }
+}

@@ -1,0 +1,280 @@
+/** The WebAssembly device: buffers in one memory, kernels compiled once, programs run by threads. */
+import {
+  type Device,
+  type DeviceBuffer,
+  type DType,
+  type Launch,
+  launchKey,
+  type Program,
+  type TypedArray,
+} from '@clipin/kernel';
+import { compileLaunch } from './compile';
+import { availableThreads, mostThreads, probeRelaxedSimd } from './features';
+import type { Stage } from './frame';
+import type { Target } from './math';
+import { Allocator } from './memory';
+import { ModuleBuilder } from './module';
+import { mostPieces, type Step, Threads } from './threads';
+
+/** Options of `createWasmDevice`. */
+export interface WasmDeviceOptions {
+  /** Threads to compute with, the calling one included: 1 to 16. Default: what the machine runs at once, at most 16. */
+  readonly threads?: number;
+}
+
+/** A stage of a compiled kernel: its function's number and what it takes to run it. */
+interface LoadedStage {
+  readonly task: number;
+  readonly items: number;
+  readonly cost: number;
+}
+
+interface LoadedKernel {
+  readonly stages: readonly LoadedStage[];
+  readonly sharedBytes: number;
+  readonly threadBytes: number;
+}
+
+/** Work shorter than this, in nanoseconds, is not worth a piece of its own. */
+const leastPiece = 4000;
+const bufferLimit = 2 ** 32 - 2 ** 24;
+
+class WasmBuffer implements DeviceBuffer {
+  /** Address in the device's memory; −1 once freed. */
+  address: number;
+
+  constructor(
+    readonly owner: WasmDevice,
+    readonly dtype: DType,
+    readonly length: number,
+    address: number,
+  ) {
+    this.address = address;
+  }
+}
+
+/** A grow-only block of scratch memory. */
+class Scratch {
+  address = 0;
+  private bytes = 0;
+
+  constructor(private readonly allocator: Allocator) {}
+
+  reserve(bytes: number): void {
+    if (bytes <= this.bytes) return;
+    const address = this.allocator.allocate(bytes);
+    if (this.bytes > 0) this.allocator.deallocate(this.address);
+    this.address = address;
+    this.bytes = bytes;
+  }
+}
+
+class WasmDevice implements Device {
+  readonly kind = 'wasm';
+  readonly limits = { kernelBuffers: 64, bufferBytes: bufferLimit };
+  readonly description: string;
+  private readonly kernels = new Map<string, LoadedKernel>();
+  private readonly live = new Set<WasmBuffer>();
+  private liveBytes = 0;
+  private readonly shared: Scratch;
+  private readonly own: Scratch;
+  private ownBytes = 0;
+
+  constructor(
+    private readonly allocator: Allocator,
+    private readonly threads: Threads,
+    private readonly target: Target,
+  ) {
+    this.shared = new Scratch(allocator);
+    this.own = new Scratch(allocator);
+    const count = threads.count === 1 ? '1 thread' : `${threads.count} threads`;
+    this.description = `wasm, ${count}, ${target.relaxed ? 'relaxed SIMD' : 'SIMD'}`;
+  }
+
+  get memory() {
+    return { bytes: this.liveBytes, buffers: this.live.size };
+  }
+
+  allocate(dtype: DType, length: number): DeviceBuffer {
+    this.check();
+    if (!Number.isInteger(length) || length < 0) throw new RangeError(`allocate: length must be a whole number, got ${length}`);
+    const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * 4));
+    this.live.add(buffer);
+    this.liveBytes += length * 4;
+    return buffer;
+  }
+
+  free(buffer: DeviceBuffer): void {
+    const mine = this.mine(buffer, 'free');
+    this.allocator.deallocate(mine.address);
+    mine.address = -1;
+    this.live.delete(mine);
+    this.liveBytes -= mine.length * 4;
+  }
+
+  write(buffer: DeviceBuffer, data: TypedArray): void {
+    const mine = this.mine(buffer, 'write');
+    if (data.length !== mine.length) {
+      throw new RangeError(`write: the buffer has ${mine.length} elements, the data ${data.length}`);
+    }
+    this.view(mine).set(data);
+  }
+
+  async read(buffer: DeviceBuffer): Promise<TypedArray> {
+    return this.view(this.mine(buffer, 'read')).slice();
+  }
+
+  load(launches: readonly Launch[]): Program {
+    this.check();
+    const keys = launches.map(launchKey);
+    this.compile(launches, keys);
+    const kernels = keys.map((key) => this.kernels.get(key) as LoadedKernel);
+    for (const { sharedBytes, threadBytes } of kernels) {
+      this.shared.reserve(sharedBytes);
+      const bytes = Math.ceil(threadBytes / 64) * 64;
+      this.own.reserve(bytes * this.threads.count);
+      this.ownBytes = Math.max(this.ownBytes, bytes);
+    }
+    return new WasmProgram(this, launches, kernels);
+  }
+
+  destroy(): void {
+    this.threads.stop();
+    for (const buffer of this.live) buffer.address = -1;
+    this.live.clear();
+    this.liveBytes = 0;
+    this.kernels.clear();
+  }
+
+  /** Runs steps; called by programs. */
+  run(steps: readonly Step[]): void {
+    this.threads.run(steps, this.shared.address, this.own.address, this.ownBytes);
+  }
+
+  /** Memory for the buffer addresses of a program. */
+  allocateTable(words: number): number {
+    return this.allocator.allocate(words * 4);
+  }
+
+  freeTable(address: number): void {
+    this.allocator.deallocate(address);
+  }
+
+  table(address: number, words: number): Uint32Array {
+    return new Uint32Array(this.allocator.memory.buffer, address, words);
+  }
+
+  /** The buffer as one of this device that is live. */
+  mine(buffer: DeviceBuffer | undefined, operation: string): WasmBuffer {
+    this.check();
+    if (!(buffer instanceof WasmBuffer) || buffer.owner !== this) {
+      throw new TypeError(`${operation}: this buffer is not one of this wasm device; make it with its allocate()`);
+    }
+    if (buffer.address < 0) throw new Error(`${operation}: this buffer of ${buffer.length} elements was freed`);
+    return buffer;
+  }
+
+  /** How a stage is cut into pieces for the threads. */
+  step({ task, items, cost }: LoadedStage, pointers: number): Step {
+    const worth = Math.floor((items * cost) / leastPiece);
+    const most = this.threads.count === 1 ? 1 : Math.min(items, mostPieces, this.threads.count * 8, worth);
+    const pieceItems = Math.ceil(items / Math.max(1, most));
+    return { task, pointers, items, pieceItems, pieces: Math.ceil(items / pieceItems) };
+  }
+
+  private view({ dtype, address, length }: WasmBuffer): Float32Array | Int32Array | Uint32Array {
+    const { buffer } = this.allocator.memory;
+    if (dtype === 'f32') return new Float32Array(buffer, address, length);
+    return dtype === 'i32' ? new Int32Array(buffer, address, length) : new Uint32Array(buffer, address, length);
+  }
+
+  private check(): void {
+    if (this.threads.lost) throw this.threads.lost;
+  }
+
+  /** Compiles the launches that are new, all in one module. */
+  private compile(launches: readonly Launch[], keys: readonly string[]): void {
+    const module = new ModuleBuilder();
+    const found = new Map<string, { stages: readonly Stage[]; sharedBytes: number; threadBytes: number }>();
+    const names: string[] = [];
+    launches.forEach((launch, number) => {
+      const key = keys[number] as string;
+      if (this.kernels.has(key) || found.has(key)) return;
+      const compiled = compileLaunch(launch, this.target, module);
+      found.set(key, compiled);
+      for (const stage of compiled.stages) {
+        const name = `f${names.length}`;
+        module.export(name, module.add(stage.function));
+        names.push(name);
+      }
+    });
+    if (found.size === 0) return;
+    let task = this.threads.addTasks(new WebAssembly.Module(module.bytes(this.isShared)), names);
+    for (const [key, { stages, sharedBytes, threadBytes }] of found) {
+      const loaded = stages.map(({ items, cost }) => ({ task: task++, items, cost }));
+      this.kernels.set(key, { stages: loaded, sharedBytes, threadBytes });
+    }
+  }
+
+  private get isShared(): boolean {
+    return !(this.allocator.memory.buffer instanceof ArrayBuffer);
+  }
+}
+
+class WasmProgram implements Program {
+  private readonly address: number;
+  private readonly words: number;
+  private readonly steps: Step[] = [];
+  /** For each word of the table, the buffer it is the address of. */
+  private readonly slots: number[] = [];
+  private freed = false;
+
+  constructor(
+    private readonly device: WasmDevice,
+    launches: readonly Launch[],
+    kernels: readonly LoadedKernel[],
+  ) {
+    this.words = launches.reduce((sum, { inputs, outputs }) => sum + inputs.length + outputs.length, 0);
+    this.address = device.allocateTable(this.words);
+    launches.forEach(({ inputs, outputs }, number) => {
+      const pointers = this.address + this.slots.length * 4;
+      this.slots.push(...inputs, ...outputs);
+      for (const stage of (kernels[number] as LoadedKernel).stages) this.steps.push(device.step(stage, pointers));
+    });
+  }
+
+  run(buffers: readonly DeviceBuffer[]): void {
+    if (this.freed) throw new Error('run: this program was freed');
+    const table = this.device.table(this.address, this.words);
+    const addresses: number[] = [];
+    this.slots.forEach((number, slot) => {
+      addresses[number] ??= this.device.mine(buffers[number], 'run').address;
+      table[slot] = addresses[number] as number;
+    });
+    this.device.run(this.steps);
+  }
+
+  free(): void {
+    if (!this.freed) this.device.freeTable(this.address);
+    this.freed = true;
+  }
+}
+
+/**
+ * Makes a device that computes with WebAssembly SIMD on threads.
+ *
+ * In Node the threads are worker threads that share one memory; the calling thread works too and blocks while a
+ * program runs. Elsewhere everything runs on the calling thread.
+ *
+ * @throws RangeError when `threads` is not a whole number from 1 to 16
+ */
+export async function createWasmDevice({ threads }: WasmDeviceOptions = {}): Promise<Device> {
+  const count = threads ?? (await availableThreads());
+  if (!Number.isInteger(count) || count < 1 || count > mostThreads) {
+    throw new RangeError(`createWasmDevice: threads must be a whole number from 1 to ${mostThreads}, got ${threads}`);
+  }
+  const relaxed = await probeRelaxedSimd();
+  const allocator = new Allocator(typeof SharedArrayBuffer !== 'undefined');
+  const base = allocator.allocate(Threads.controlBytes);
+  return new WasmDevice(allocator, await Threads.start(allocator.memory, base, count), { relaxed });
+}

@@ -1,0 +1,133 @@
+/**
+ * Loop nests in their shortest form: axes of one element are dropped, and neighbours that every affine function walks
+ * as if they were one axis become one.
+ */
+import type { Affine, Body, Instruction, LoopKernel, MatmulKernel } from '@clipin/kernel';
+
+/** The affine functions of a program. */
+export const affinesOf = (program: readonly Instruction[]): Affine[] =>
+  program.flatMap((step) => {
+    if (step.op === 'index') return [step.index];
+    return step.op === 'load' ? [step.index, ...step.guards.map(({ value }) => value)] : [];
+  });
+
+/** The program with every affine function replaced. */
+export const mapAffines = (program: readonly Instruction[], change: (affine: Affine) => Affine): Instruction[] =>
+  program.map((step) => {
+    if (step.op === 'index') return { ...step, index: change(step.index) };
+    if (step.op !== 'load') return step;
+    const guards = step.guards.map(({ value, size }) => ({ value: change(value), size }));
+    return { ...step, index: change(step.index), guards };
+  });
+
+/** For each axis that stays, the axes it stands for; only the last of them keeps its stride. */
+interface Merge {
+  readonly axes: readonly number[];
+  readonly keep: readonly number[];
+}
+
+/**
+ * Merges axes.
+ *
+ * @param axes - sizes
+ * @param affines - functions over the axes, or over the first of them
+ * @param fixed - whether an axis may not be merged with the one before it
+ */
+export function mergeAxes(axes: readonly number[], affines: readonly Affine[], fixed: (axis: number) => boolean): Merge {
+  const sizes: number[] = [];
+  const keep: number[] = [];
+  let mayMerge = false;
+  axes.forEach((size, axis) => {
+    if (fixed(axis)) mayMerge = false;
+    if (size === 1) return;
+    const before = keep[keep.length - 1];
+    const joins =
+      mayMerge &&
+      before !== undefined &&
+      affines.every(({ strides }) => (strides[before] ?? 0) === (strides[axis] ?? 0) * size);
+    if (joins) {
+      sizes[sizes.length - 1] = (sizes[sizes.length - 1] as number) * size;
+      keep[keep.length - 1] = axis;
+    } else {
+      sizes.push(size);
+      keep.push(axis);
+    }
+    mayMerge = true;
+  });
+  return { axes: sizes, keep };
+}
+
+const pick = (affine: Affine, keep: readonly number[]): Affine => ({
+  offset: affine.offset,
+  strides: keep.map((axis) => affine.strides[axis] ?? 0),
+});
+
+/** The same loop nest with as few axes as possible. */
+export function simplifyLoop(kernel: LoopKernel): LoopKernel {
+  const { axes, reduction, program } = kernel;
+  const outer = axes.length;
+  const inner = reduction?.axes ?? [];
+  const affines = [...affinesOf(program), ...affinesOf(reduction?.program ?? [])];
+  const merged = mergeAxes([...axes, ...inner], affines, (axis) => axis === outer);
+  const count = merged.keep.filter((axis) => axis < outer).length;
+  const outerKeep = merged.keep.slice(0, count);
+  return {
+    kind: 'loop',
+    axes: merged.axes.slice(0, count),
+    program: mapAffines(program, (affine) => pick(affine, outerKeep)),
+    stores: kernel.stores,
+    ...(reduction && {
+      reduction: {
+        ...reduction,
+        axes: merged.axes.slice(count),
+        program: mapAffines(reduction.program, (affine) => pick(affine, merged.keep)),
+      },
+    }),
+  };
+}
+
+/** A matrix product's batch and rows in as few axes as possible: `[...batch, m]` merged, `k` and `n` untouched. */
+export interface SimpleMatmul extends Body {
+  readonly batch: readonly number[];
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** Over `[...batch, m, k]`. */
+  readonly a: Affine;
+  /** Over `[...batch, k, n]`. */
+  readonly b: Affine;
+}
+
+/** Batch axes that only stack rows (weights are shared) become rows; the others are merged where they can be. */
+export function simplifyMatmul(kernel: MatmulKernel): SimpleMatmul {
+  const { batch, m, n, k } = kernel;
+  const rank = batch.length;
+  const outer = [...batch, m];
+  const ofRows = (affine: Affine): Affine => ({ ...affine, strides: affine.strides.slice(0, rank + 1) });
+  const bOuter: Affine = { offset: 0, strides: [...kernel.b.index.strides.slice(0, rank), 0] };
+  const affines = [ofRows(kernel.a.index), bOuter, ...affinesOf(kernel.program).map(ofRows)];
+  const merged = mergeAxes(outer, affines, () => false);
+  // The last axis left is rows where B does not change along it; it may be a batch axis when m is 1.
+  const last = merged.keep[merged.keep.length - 1];
+  const stacked = last !== undefined && bOuter.strides[last] === 0;
+  const batchKeep = stacked ? merged.keep.slice(0, -1) : merged.keep;
+  const rowKeep = stacked ? [last] : [rank];
+  const outerOf = ({ strides }: Affine) => [...batchKeep, ...rowKeep].map((axis) => strides[axis] ?? 0);
+  const extend = (affine: Affine): Affine => ({
+    offset: affine.offset,
+    strides: [...outerOf(affine), ...affine.strides.slice(rank + 1)],
+  });
+  return {
+    batch: merged.axes.slice(0, batchKeep.length),
+    m: stacked ? (merged.axes[merged.axes.length - 1] as number) : 1,
+    n,
+    k,
+    a: extend(kernel.a.index),
+    b: {
+      offset: kernel.b.index.offset,
+      strides: [...batchKeep.map((axis) => bOuter.strides[axis] ?? 0), ...kernel.b.index.strides.slice(rank)],
+    },
+    program: mapAffines(kernel.program, extend),
+    stores: kernel.stores,
+  };
+}
