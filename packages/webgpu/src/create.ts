@@ -1,0 +1,38 @@
+/** Finds an adapter and opens the device on it. */
+
+import type { Device } from '@clipin/kernel';
+import { findAdapter } from '#gpu';
+import type { AdapterKind } from './adapter';
+import { openDevice } from './device';
+
+/** Options of {@link createWebgpuDevice}. */
+export interface WebgpuOptions {
+  /**
+   * `hardware`: a GPU; `software`: a driver that computes on the CPU; `any` (the default): hardware where there is some,
+   * else software.
+   */
+  readonly adapter?: 'hardware' | 'software' | 'any';
+}
+
+const remedies: Readonly<Record<AdapterKind, string>> = {
+  hardware: "install the GPU's Vulkan driver, or take { adapter: 'any' } or the wasm device",
+  software:
+    'install the npm package @sparticuz/chromium 147.0.0 (linux-x64), or Mesa 25 or newer with its lavapipe driver',
+  any: "install the GPU's Vulkan driver, or for software the npm package @sparticuz/chromium 147.0.0 (linux-x64); the wasm device needs neither",
+};
+
+/**
+ * A device on WebGPU: Dawn (npm package `webgpu`) in Node, `navigator.gpu` in a browser.
+ *
+ * @throws Error where there is no such adapter; it says what was tried and how to get one.
+ */
+export async function createWebgpuDevice({ adapter: kind = 'any' }: WebgpuOptions = {}): Promise<Device> {
+  if (!(kind in remedies)) {
+    throw new TypeError(`webgpu: adapter is '${kind}'; 'hardware', 'software' and 'any' would fit`);
+  }
+  const { adapter, tried, owner } = await findAdapter(kind);
+  if (adapter) return openDevice(adapter, owner);
+  throw new Error(
+    `webgpu: no ${kind === 'any' ? '' : `${kind} `}adapter. Tried: ${tried.join('; ')}. To get one, ${remedies[kind]}.`,
+  );
+}

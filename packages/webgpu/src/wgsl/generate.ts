@@ -1,0 +1,34 @@
+/** Tasks to dispatches: which file writes the code of which task. */
+import type { LoopKernel, MatmulKernel, ScatterAddKernel } from '@clipin/kernel';
+import { loopCode } from './loop-code';
+import { registerMatmulCode } from './matmul-code';
+import type { Profile } from './profile';
+import { reductionCode } from './reduction-code';
+import { scatterCode } from './scatter-code';
+import type { Dispatch, Task } from './task';
+import { tiledMatmulCode } from './tiled-matmul-code';
+
+const is = <K extends Task['kernel']>(task: Task, kind: K['kind']): task is Task<K> =>
+  task.kernel.kind === kind;
+
+/** Whether a task has nothing to do, because its output has no elements. */
+function isEmpty({ kernel }: Task): boolean {
+  const axes =
+    kernel.kind === 'loop'
+      ? kernel.axes
+      : kernel.kind === 'matmul'
+        ? [...kernel.batch, kernel.m, kernel.n]
+        : [kernel.batch, kernel.count, kernel.width];
+  return axes.includes(0);
+}
+
+/** The dispatch of a task; none where there is nothing to do. */
+export function generate(task: Task, profile: Profile): Dispatch | undefined {
+  if (isEmpty(task)) return undefined;
+  if (is<MatmulKernel>(task, 'matmul')) {
+    return profile.workgroupMemory ? tiledMatmulCode(task) : registerMatmulCode(task);
+  }
+  if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task);
+  if (!is<LoopKernel>(task, 'loop')) return undefined;
+  return task.kernel.reduction ? reductionCode(task, profile) : loopCode(task);
+}

@@ -1,0 +1,21 @@
+/** How kernels are scheduled on a kind of adapter: the few facts that change which code is written. */
+
+/** Facts about an adapter that choose schedules. */
+export interface Profile {
+  readonly name: 'software' | 'hardware';
+  /**
+   * Whether workgroup memory and barriers pay. On GPUs they do; drivers that compute on the CPU run them many times
+   * slower than a register tile in each invocation.
+   */
+  readonly workgroupMemory: boolean;
+  /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
+  readonly invocations: number;
+  /** The most scratch memory that one launch takes, in bytes. */
+  readonly scratchBytes: number;
+}
+
+/** The two profiles. */
+export const profiles: Readonly<Record<Profile['name'], Profile>> = {
+  software: { name: 'software', workgroupMemory: false, invocations: 64, scratchBytes: 64 * 2 ** 20 },
+  hardware: { name: 'hardware', workgroupMemory: true, invocations: 32768, scratchBytes: 128 * 2 ** 20 },
+};

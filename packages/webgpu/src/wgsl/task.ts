@@ -1,0 +1,94 @@
+/**
+ * What one compute dispatch has to do, still without code: a kernel of the kinds that have code of their own, with its
+ * buffers. Lowering (`lower.ts`) makes launches into tasks, the `*-code.ts` files make tasks into WGSL.
+ */
+import type { Affine, Body, Instruction, LoopKernel, MatmulKernel, ScatterAddKernel } from '@clipin/kernel';
+import { contiguousStrides, type DType } from '@clipin/kernel';
+
+/**
+ * A buffer of a task: its place in the table that `Program.run` gets, or, below 0, scratch memory of the device:
+ * −1 is the first scratch buffer, −2 the second.
+ */
+export type BufferNumber = number;
+
+/** Work of one dispatch. */
+export interface Task<K = LoopKernel | MatmulKernel | ScatterAddKernel> {
+  readonly kernel: K;
+  readonly inputs: readonly BufferNumber[];
+  readonly inputTypes: readonly DType[];
+  readonly outputs: readonly BufferNumber[];
+  readonly outputTypes: readonly DType[];
+  /** Where the stores go, affine over the outer axes; without it the outputs are contiguous. */
+  readonly places?: readonly Affine[];
+  /**
+   * The first batch axis (matmul) or outer axis (reduction) numbers pieces of what is summed: piece `s` takes the range
+   * from `s · chunk` to `(s + 1) · chunk` of `k`, or of the reduction's points in row-major order.
+   */
+  readonly chunk?: number;
+}
+
+/** One dispatch, ready: code, parameters, buffers. */
+export interface Dispatch {
+  readonly code: string;
+  /** 32-bit words of the parameter block. */
+  readonly words: readonly number[];
+  readonly buffers: readonly { readonly number: BufferNumber; readonly written: boolean }[];
+  readonly workgroups: readonly [number, number];
+}
+
+/** The outer axes of a kernel's body. */
+export const outerAxes = (kernel: LoopKernel | MatmulKernel): readonly number[] =>
+  kernel.kind === 'loop' ? kernel.axes : [...kernel.batch, kernel.m, kernel.n];
+
+/** Where a task's stores go, affine over the outer axes. */
+export function placesOf(task: Task<LoopKernel | MatmulKernel>): readonly Affine[] {
+  const strides = contiguousStrides(outerAxes(task.kernel));
+  return task.places ?? task.kernel.stores.map(() => ({ offset: 0, strides }));
+}
+
+/** All affine functions of a program. */
+export function affinesOf(program: readonly Instruction[]): Affine[] {
+  return program.flatMap((step) => {
+    if (step.op === 'index') return [step.index];
+    return step.op === 'load' ? [step.index, ...step.guards.map((guard) => guard.value)] : [];
+  });
+}
+
+/** The program with all its affine functions rewritten. */
+export function mapAffines(
+  program: readonly Instruction[],
+  change: (affine: Affine) => Affine,
+): Instruction[] {
+  return program.map((step) => {
+    if (step.op === 'index') return { ...step, index: change(step.index) };
+    if (step.op !== 'load') return step;
+    const guards = step.guards.map((guard) => ({ ...guard, value: change(guard.value) }));
+    return { ...step, index: change(step.index), guards };
+  });
+}
+
+/** The body with all its affine functions rewritten. */
+export const mapBody = (body: Body, change: (affine: Affine) => Affine): Body => ({
+  program: mapAffines(body.program, change),
+  stores: body.stores,
+});
+
+/**
+ * For every instruction the set of axes that its value varies over, as bits (axis 0 is bit 0). `reduced` varies over
+ * `reducedAxes`.
+ */
+export function axisMasks(program: readonly Instruction[], reducedAxes = 0): number[] {
+  const masks: number[] = [];
+  const over = ({ strides }: Affine) =>
+    strides.reduce((mask, stride, axis) => mask | (stride ? 1 << axis : 0), 0);
+  for (const step of program) {
+    if (step.op === 'constant') masks.push(0);
+    else if (step.op === 'reduced') masks.push(reducedAxes);
+    else if (step.op === 'index') masks.push(over(step.index));
+    else if (step.op === 'load') {
+      const guards = step.guards.reduce((mask, guard) => mask | over(guard.value), 0);
+      masks.push(over(step.index) | guards | (step.gather ? (masks[step.gather.at] as number) : 0));
+    } else masks.push(step.args.reduce((mask, arg) => mask | (masks[arg] as number), 0));
+  }
+  return masks;
+}

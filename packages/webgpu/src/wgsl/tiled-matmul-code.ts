@@ -1,0 +1,186 @@
+/**
+ * Matrix products with workgroup memory, for GPUs: a workgroup computes a tile of the result from tiles of 16 steps of
+ * `k` that it loads together; each invocation keeps a block of it in registers. Each invocation loads one 4 × 4 block of
+ * an operand, in runs of four along whichever axis is contiguous, and turns it where that is needed, so transposes of
+ * either operand cost nothing.
+ */
+import type { MatmulKernel } from '@clipin/kernel';
+import { writeIndices } from './loop-code';
+import {
+  type MatmulPlan,
+  type OperandPlan,
+  planMatmul,
+  times,
+  writeEpilogue,
+  writeRange,
+} from './matmul-code';
+import { affineCode } from './program-code';
+import type { Shader } from './shader';
+import type { Dispatch, Task } from './task';
+
+/** Sizes of the tiles of a workgroup and of an invocation's block. */
+interface Tiling {
+  /** The workgroup's tile is `tile × tile`. */
+  readonly tile: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+const depth = 16;
+const large: Tiling = { tile: 128, rows: 8, columns: 8 };
+const medium: Tiling = { tile: 64, rows: 8, columns: 4 };
+const small: Tiling = { tile: 32, rows: 4, columns: 4 };
+
+/** Tiles of a matrix product under a tiling. */
+const tilesOf = ({ batch, m, n }: MatmulKernel, { tile }: Tiling): number =>
+  Math.ceil(m / tile) * Math.ceil(n / tile) * batch.reduce((product, size) => product * size, 1);
+
+/** The largest tiling that leaves enough tiles for a GPU's processors. */
+function chooseTiling(kernel: MatmulKernel): Tiling {
+  const fits = (tiling: Tiling, enough: number) =>
+    tilesOf(kernel, tiling) >= enough && Math.min(kernel.m, kernel.n) > tiling.tile / 2;
+  if (fits(large, 256)) return large;
+  return fits(medium, 64) ? medium : small;
+}
+
+/** How many pieces `k` should be cut into, so that there are enough tiles for a GPU's processors. */
+export function piecesOfK(kernel: MatmulKernel): number {
+  const tiles = tilesOf(kernel, chooseTiling(kernel));
+  return Math.max(1, Math.min(Math.floor(256 / tiles), Math.floor(kernel.k / 256)));
+}
+
+const range = (n: number): number[] => [...Array(n).keys()];
+
+/**
+ * Writes the load of one 4 × 4 block: four vec4 along the tile's `other` axis, for `k` to `k + 3`, zero from `end` on.
+ *
+ * @param first - expression of the block's first row (of `a`) or column (of `b`)
+ */
+function writeBlock(
+  shader: Shader,
+  { number, run, other, k: kStride }: OperandPlan,
+  { base, first, limit, k, end }: { base: string; first: string; limit: string; k: string; end: string },
+  targets: readonly string[],
+): void {
+  const at = (i: number) => `min(${first} + ${i}, ${limit} - 1)`;
+  if (run === 'k') {
+    shader.line(`if (${k} < ${end}) {`);
+    const runs = range(4).map((i) =>
+      shader.let('x', shader.loadRun(number, `(${base} + ${times(shader, at(i), other)} + ${k})`)),
+    );
+    targets.forEach((target, step) => {
+      shader.line(`${target} = vec4<f32>(${runs.map((r) => `${r}.${'xyzw'[step]}`).join(', ')});`);
+    });
+    shader.line('}');
+    return;
+  }
+  targets.forEach((target, step) => {
+    shader.line(`if (${k} + ${step} < ${end}) {`);
+    const row = `${base} + ${times(shader, `(${k} + ${step})`, kStride)}`;
+    const loaded =
+      run === 'other'
+        ? shader.loadRun(number, `(${row} + min(${first}, ${limit} - 4))`)
+        : shader.loadFour(
+            number,
+            range(4).map((i) => `${row} + ${times(shader, at(i), other)}`),
+          );
+    shader.line(`${target} = ${loaded};`);
+    shader.line('}');
+  });
+}
+
+/** The dispatch of a matrix product in workgroup tiles. */
+export function tiledMatmulCode(given: Task<MatmulKernel>): Dispatch {
+  const plan: MatmulPlan = planMatmul(given);
+  const { shader, task, a, b } = plan;
+  const { batch, m, n, k } = task.kernel;
+  const { tile, rows, columns } = chooseTiling(task.kernel);
+  const across = tile / columns;
+  const size = across * (tile / rows);
+  const blocks = tile / 4;
+  const stride = blocks;
+  shader.declare(`var<workgroup> left: array<vec4<f32>, ${depth * stride}>;`);
+  shader.declare(`var<workgroup> right: array<vec4<f32>, ${depth * stride}>;`);
+
+  const limits = { m: shader.param(m), n: shader.param(n) };
+  const tilesDown = Math.ceil(m / tile);
+  const tilesAcross = Math.ceil(n / tile);
+  const indices = writeIndices(shader, 'group', [...batch, tilesDown, tilesAcross]);
+  const columnTile = shader.let('n', `${indices.pop()} * ${tile}`);
+  const rowTile = shader.let('m', `${indices.pop()} * ${tile}`);
+  const [from, to] = writeRange(plan, indices, shader.param(k));
+
+  // The first half of the invocations loads `a`, the other half `b`.
+  const half = size / 2;
+  shader.line(`let block = i32(lane % ${half}u);`);
+  for (const [operand, name] of [
+    [a, 'a'],
+    [b, 'b'],
+  ] as const) {
+    const alongK = operand.run === 'k';
+    const blockK = alongK ? `block % ${depth / 4}` : `block / ${blocks}`;
+    const blockOther = alongK ? `block / ${depth / 4}` : `block % ${blocks}`;
+    shader.line(`let ${name}_k = (${blockK}) * 4;`);
+    shader.line(`let ${name}_other = ${blockOther};`);
+    shader.line(`let ${name}_base = ${affineCode({ shader, indices }, operand.batch)};`);
+  }
+  const perRow = columns / 4;
+  const sums = range(rows * perRow).map(() => shader.name('c'));
+  for (const sum of sums) shader.line(`var ${sum} = vec4<f32>(0.0);`);
+  shader.line(`let down = i32(lane) / ${across};`);
+  shader.line(`let along = i32(lane) % ${across};`);
+  shader.line(`for (var k = ${from}; k < ${to}; k += ${depth}) {`);
+  const targets = range(4).map((i) => `in_${i}`);
+  for (const target of targets) shader.line(`var ${target} = vec4<f32>(0.0);`);
+  shader.line(`if (lane < ${half}u) {`);
+  for (const [operand, name, first, limit] of [
+    [a, 'a', rowTile, limits.m],
+    [b, 'b', columnTile, limits.n],
+  ] as const) {
+    const place = {
+      base: `${name}_base`,
+      first: `(${first} + ${name}_other * 4)`,
+      limit,
+      k: `(k + ${name}_k)`,
+      end: to,
+    };
+    writeBlock(shader, operand, place, targets);
+    targets.forEach((target, step) => {
+      shader.line(
+        `${name === 'a' ? 'left' : 'right'}[(${name}_k + ${step}) * ${stride} + ${name}_other] = ${target};`,
+      );
+    });
+    if (name === 'a') shader.line('} else {');
+  }
+  shader.line('}');
+  shader.line('workgroupBarrier();');
+  writeProducts(shader, { rows, perRow, stride }, sums);
+  shader.line('workgroupBarrier();');
+  shader.line('}');
+  const row = shader.let('m', `${rowTile} + down * ${rows}`);
+  const column = shader.let('n', `${columnTile} + along * ${columns}`);
+  writeEpilogue(plan, { sums, perRow, row, column }, indices, limits);
+  return shader.finish(tilesOf(task.kernel, { tile, rows, columns }), size);
+}
+
+/** Adds the products of the loaded tiles to the sums: four steps of `k` in the text, the rest a loop. */
+function writeProducts(
+  shader: Shader,
+  { rows, perRow, stride }: { rows: number; perRow: number; stride: number },
+  sums: readonly string[],
+): void {
+  const unrolled = 4;
+  shader.line(`for (var step = 0; step < ${depth}; step += ${unrolled}) {`);
+  for (const u of range(unrolled)) {
+    const line = `(step + ${u}) * ${stride}`;
+    const lefts = range(rows / 4).map((i) => shader.let('l', `left[${line} + down * ${rows / 4} + ${i}]`));
+    const rights = range(perRow).map((i) => shader.let('r', `right[${line} + along * ${perRow} + ${i}]`));
+    for (const i of range(rows)) {
+      rights.forEach((right, part) => {
+        const sum = sums[i * perRow + part];
+        shader.line(`${sum} = fma(vec4<f32>(${lefts[i >> 2]}.${'xyzw'[i & 3]}), ${right}, ${sum});`);
+      });
+    }
+  }
+  shader.line('}');
+}
