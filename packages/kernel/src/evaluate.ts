@@ -17,10 +17,10 @@ const convert = (value: number, from: DType, to: DType): number => {
   if (from !== 'f32') return to === 'i32' ? value | 0 : value >>> 0;
   if (Number.isNaN(value)) return 0;
   const [low, high] = to === 'i32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
-  return Math.min(high, Math.max(low, Math.trunc(value)));
+  return Math.min(high, Math.max(low, Math.trunc(value))) + 0; // an integer has no −0
 };
 
-/** Error function to float64 accuracy: its power series near 0, the continued fraction of erfc beyond. */
+/** Error function to float64 accuracy: a series of positive terms near 0, the continued fraction of erfc beyond. */
 export function erf(x: number): number {
   const a = Math.abs(x);
   if (Number.isNaN(x)) return x;
@@ -29,10 +29,10 @@ export function erf(x: number): number {
     let term = x;
     let sum = x;
     for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum); n++) {
-      term *= (-x * x) / n;
-      sum += term / (2 * n + 1);
+      term *= (2 * x * x) / (2 * n + 1);
+      sum += term;
     }
-    return (2 / Math.sqrt(Math.PI)) * sum;
+    return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
   }
   let fraction = 0;
   for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);

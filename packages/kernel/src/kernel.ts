@@ -164,8 +164,14 @@ export interface Launch {
   readonly outputTypes: readonly DType[];
 }
 
+/** JSON has no NaN, infinities and −0; a constant may be any of them. */
+const writeNumber = (_: string, value: unknown): unknown =>
+  typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0))
+    ? `${Object.is(value, -0) ? '-0' : value}`
+    : value;
+
 /** A text that is equal for equal launches up to their buffers: the key of code caches. */
 export const launchKey = (launch: Launch): string => {
-  const inPlace = launch.outputs.map((buffer) => launch.inputs.indexOf(buffer));
-  return JSON.stringify([launch.kernel, launch.inputTypes, launch.outputTypes, inPlace]);
+  const inPlace = launch.inputs.map((buffer) => launch.outputs.indexOf(buffer));
+  return JSON.stringify([launch.kernel, launch.inputTypes, launch.outputTypes, inPlace], writeNumber);
 };

@@ -2,13 +2,27 @@
  * The tests that every device must pass: random kernels compared with the float64 reference device, tables of special
  * values, programs, buffers. What a kernel means is said in `@clipin/kernel`; what may differ, in `estimate.ts`.
  */
-import { createReferenceDevice, type Device } from '@clipin/kernel';
+import { createReferenceDevice, type Device, type DType, dtypes } from '@clipin/kernel';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { checkProperty } from './check-property';
+import {
+  checkBufferErrors,
+  checkCounters,
+  checkEmptyBuffers,
+  checkRoundTrips,
+  checkWriteCopies,
+} from './conformance/buffers';
+import { checkExtremes, checkScatterOrder } from './conformance/folds';
 import { inPlaceCases, loopCases, matmulCases, reductionCases } from './conformance/kernel-arbitraries';
+import {
+  checkLargeSizes,
+  checkOrderOfLaunches,
+  checkWritesBetweenRuns,
+} from './conformance/programs-of-launches';
 import { attentionBackwardCases, attentionCases, scatterAddCases } from './conformance/routines';
 import { checkCase, type KernelCase } from './conformance/run-case';
+import { checkSpecialValues } from './conformance/special-values';
 
 /** How hard to test, and what the device does not promise. */
 export interface ConformanceOptions {
@@ -59,5 +73,25 @@ export function deviceConformance(
         ),
       );
     }
+
+    const argumentCounts = { one: 1, two: 2, three: 3 };
+    for (const dtype of Object.keys(dtypes) as DType[]) {
+      test.each(Object.entries(argumentCounts))(
+        `special values of operations on %s ${dtype}`,
+        { timeout },
+        (_, arity) => checkSpecialValues(device, arity, dtype, ieee),
+      );
+    }
+
+    test.runIf(ieee)('a maximum or minimum of nothing, and of NaN', () => checkExtremes(device));
+    test('sums of scatter-add are taken in order', () => checkScatterOrder(device));
+    test('launches run in order, programs again', { timeout }, () => checkOrderOfLaunches(device));
+    test('writes between runs', { timeout }, () => checkWritesBetweenRuns(device));
+    test('large products and sums, twice the same', { timeout }, () => checkLargeSizes(device));
+    test('buffers give back what was written', () => checkRoundTrips(device));
+    test('a write copies', () => checkWriteCopies(device));
+    test('buffers without elements', () => checkEmptyBuffers(device));
+    test('errors of buffers', () => checkBufferErrors(device));
+    test('all memory was given back', () => checkCounters(device));
   });
 }
