@@ -1,5 +1,7 @@
 /** From a launch to code: picks the generator of its kernel. */
 import { type Kernel, type Launch, sizeOf } from '@clipin/kernel';
+import { compileAttention } from './attention';
+import { compileAttentionBackward } from './attention-backward';
 import type { CompiledKernel } from './frame';
 import { compileMap } from './loop';
 import type { Target } from './math';
@@ -7,6 +9,7 @@ import { compileMatmul } from './matmul';
 import type { ModuleBuilder } from './module';
 import { simplifyLoop } from './nest';
 import { compileReduce } from './reduce';
+import { compileScatterAdd } from './scatter';
 
 /** Stages for a launch; helper functions go into `module`, the stages' own functions are the caller's to add. */
 export function compileLaunch(launch: Launch, target: Target, module: ModuleBuilder): CompiledKernel {
@@ -20,8 +23,12 @@ export function compileLaunch(launch: Launch, target: Target, module: ModuleBuil
     }
     case 'matmul':
       return compileMatmul(launch, kernel, target, module);
-    default:
-      throw new Error(`wasm: ${kernel.kind} is not there yet`);
+    case 'scatterAdd':
+      return compileScatterAdd(launch, kernel);
+    case 'attention':
+      return compileAttention(launch, kernel, target, module);
+    case 'attentionBackward':
+      return compileAttentionBackward(launch, kernel, target, module);
   }
 }
 

@@ -8,8 +8,8 @@ import { loadVector } from './memory-access';
 import { FunctionBuilder, type Local } from './module';
 
 /** Rows and columns of a tile. */
-export const tileRows = 4;
-export const panelColumns = 8;
+export const tileRows = 4 as const;
+export const panelColumns = 8 as const;
 
 /** Where the gemm function finds its operands; all strides in bytes. */
 export interface GemmLayout {
