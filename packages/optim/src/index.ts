@@ -35,4 +35,5 @@ export {
   type GradientTransformation,
   type StateFor,
   type StateKind,
+  type StateOf,
 } from './transformation';

@@ -33,6 +33,10 @@ export interface GradientTransformation<Kind extends StateKind> {
   ): [updates: Params, state: StateFor<Kind, Params>];
 }
 
+/** The state of a rule for parameters of this type: `StateOf<typeof rule, Params>`. */
+export type StateOf<Rule, Params> =
+  Rule extends GradientTransformation<infer Kind> ? StateFor<Kind, Params> : never;
+
 /** The kind of the list of the states of chained rules. */
 export interface ChainState<Kinds extends readonly StateKind[]> extends StateKind {
   readonly state: { readonly [I in keyof Kinds]: StateFor<Kinds[I], this['params']> };
