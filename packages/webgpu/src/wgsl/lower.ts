@@ -2,7 +2,7 @@
  * From launches to tasks: long sums with few results are cut into pieces and summed in two steps, scatterAdd gets its
  * zeros, attention becomes matrix products and row sums. Everything in a fixed order.
  */
-import type { Affine, Body, Launch, LoopKernel, MatmulKernel } from '@clipin/kernel';
+import type { Affine, Body, Launch, LoopKernel, MatmulKernel, Reduction } from '@clipin/kernel';
 import { contiguousStrides, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
@@ -60,18 +60,24 @@ const withFirstAxis = (affine: Affine): Affine => ({
 /** The second step: folds the pieces that the first left in scratch buffer −1, then runs the body. */
 function joinPieces(
   task: Task<LoopKernel | MatmulKernel>,
-  body: Body,
+  { program, stores }: Body,
   pieces: number,
-  fold: Pick<NonNullable<LoopKernel['reduction']>, 'op' | 'dtype'>,
+  { op, dtype }: Pick<Reduction, 'op' | 'dtype'>,
 ): Task<LoopKernel> {
   const axes = outerAxes(task.kernel);
   const index = { offset: 0, strides: [...contiguousStrides(axes), sizeOf(axes)] };
-  const load = { op: 'load', dtype: fold.dtype, input: task.inputs.length, index, guards: [] } as const;
+  const load = { op: 'load', dtype, input: task.inputs.length, index, guards: [] } as const;
   return {
     ...task,
-    kernel: { kind: 'loop', axes, ...body, reduction: { ...fold, axes: [pieces], program: [load] } },
+    kernel: {
+      kind: 'loop',
+      axes,
+      program,
+      stores,
+      reduction: { op, dtype, axes: [pieces], program: [load] },
+    },
     inputs: [...task.inputs, -1],
-    inputTypes: [...task.inputTypes, fold.dtype],
+    inputTypes: [...task.inputTypes, dtype],
   };
 }
 
@@ -117,8 +123,10 @@ function lowerMatmul(given: Task<MatmulKernel>, profile: Profile): Lowered {
   if (pieces < 2) return { tasks: [task], scratch: [] };
   const chunk = Math.ceil(kernel.k / pieces / 16) * 16;
   const count = Math.ceil(kernel.k / chunk);
+  const { inputs, inputTypes } = task;
   const first: Task<MatmulKernel> = {
-    ...task,
+    inputs,
+    inputTypes,
     kernel: {
       ...kernel,
       batch: [count, ...kernel.batch],

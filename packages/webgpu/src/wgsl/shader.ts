@@ -4,7 +4,7 @@
  */
 import type { DType } from '@clipin/kernel';
 import { helperText } from './helpers';
-import type { BufferNumber, Dispatch, Task } from './task';
+import { type BufferNumber, type Dispatch, type Task, usedInputs } from './task';
 
 /** Lanes of a value: a scalar, or four neighbours along one axis. */
 export type Lanes = 1 | 4;
@@ -20,12 +20,6 @@ interface Binding {
   packed: boolean;
 }
 
-const uses = (task: Task, input: boolean) =>
-  (input ? task.inputs : task.outputs).map((number, i) => ({
-    number,
-    dtype: ((input ? task.inputTypes : task.outputTypes)[i] ?? 'f32') as DType,
-  }));
-
 /** A shader being written. */
 export class Shader {
   /** Lines of the entry point. */
@@ -37,7 +31,10 @@ export class Shader {
   private names = 0;
 
   constructor(private readonly task: Task) {
-    for (const { number, dtype } of [...uses(task, true), ...uses(task, false)]) {
+    const used = usedInputs(task.kernel);
+    const inputs = task.inputs.map((number, i) => ({ number, dtype: task.inputTypes[i] as DType }));
+    const outputs = task.outputs.map((number, i) => ({ number, dtype: task.outputTypes[i] as DType }));
+    for (const { number, dtype } of [...inputs.filter((_, i) => used.has(i)), ...outputs]) {
       if (this.bindings.some((binding) => binding.number === number)) continue;
       this.bindings.push({ number, dtype, written: task.outputs.includes(number), packed: true });
     }

@@ -46,6 +46,14 @@ export function placesOf(task: Task<LoopKernel | MatmulKernel>): readonly Affine
   return task.places ?? task.kernel.stores.map(() => ({ offset: 0, strides }));
 }
 
+/** The positions of the inputs that a kernel reads. */
+export function usedInputs(kernel: Task['kernel']): Set<number> {
+  if (kernel.kind === 'scatterAdd') return new Set([0, 1]);
+  const programs = [kernel.program, kernel.kind === 'loop' ? (kernel.reduction?.program ?? []) : []];
+  const loads = programs.flat().flatMap((step) => (step.op === 'load' ? [step.input] : []));
+  return new Set(kernel.kind === 'matmul' ? [kernel.a.input, kernel.b.input, ...loads] : loads);
+}
+
 /** All affine functions of a program. */
 export function affinesOf(program: readonly Instruction[]): Affine[] {
   return program.flatMap((step) => {
