@@ -122,6 +122,13 @@ describe('prefetch', () => {
     await expect(terminate.mock.results[0]!.value).resolves.toBeTypeOf('number');
   });
 
+  test('a tokenizer that the worker cannot rebuild is refused', async () => {
+    const own = { size: 10, pad: 0, start: 8, end: 9, encode: () => [8, 9] };
+    await expect(prefetch(createBatches({ ...options, tokenizer: own })).next()).rejects.toThrow(
+      /not a tokenizer of 10 ids/,
+    );
+  });
+
   test('a depth that is none is refused', async () => {
     await expect(prefetch(createBatches(options), { depth: 0 }).next()).rejects.toThrow(
       /depth must be a whole number from 1 up, got 0/,

@@ -59,8 +59,16 @@ export async function* prefetch(
   }
 }
 
+/** Ids of the full tokenizer. */
+const CLIP_VOCABULARY = 49408;
+
 function taskOf({ options }: Batches, from: number): WorkerTask {
   const { tokenizer, ...plain } = options;
+  if (!('toJSON' in tokenizer) && tokenizer.size !== CLIP_VOCABULARY) {
+    throw new TypeError(
+      `prefetch: the worker can rebuild clipTokenizer() or one cut from it, not a tokenizer of ${tokenizer.size} ids`,
+    );
+  }
   return 'toJSON' in tokenizer
     ? { options: plain, vocabulary: tokenizer.toJSON(), from }
     : { options: plain, from };

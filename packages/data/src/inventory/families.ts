@@ -102,10 +102,15 @@ const STATES: Item[] = [
     ],
     { turns: false },
   ),
-  ...inStates('lock', [
-    ['closed', '1f512'],
-    ['open', '1f513'],
-  ]),
+  // OpenMoji's two locks differ by a few pixels only.
+  ...inStates(
+    'lock',
+    [
+      ['closed', '1f512'],
+      ['open', '1f513'],
+    ],
+    { notBy: ['openmoji'] },
+  ),
   ...inStates(
     'mailbox',
     [
