@@ -81,22 +81,23 @@ describe('mistakes', () => {
     [{ data: 3 }, 'data: got 3; needs settings in braces (seed, hands'],
     [
       { model: 7 },
-      'model: got 7; needs a text that is not empty or settings in braces (embedding, image, text)',
+      'model: got 7; needs one of small-world, ViT-B/32, ViT-B/16, ViT-L/14, ViT-L/14@336 or settings in braces (embedding, vision, text)',
     ],
     [
       {
         model: {
           embedding: 8,
-          image: { patch: 4, width: 8, depht: 1, heads: 1, depth: 1 },
+          vision: { patchSize: 4, width: 8, depht: 1, heads: 1, depth: 1 },
           text: { width: 8, depth: 1, heads: 1 },
         },
       },
-      'model.image.depht: there is no such setting; did you mean "depth"?',
+      'model.vision.depht: there is no such setting; did you mean "depth"?',
     ],
     [
-      { model: { embedding: 8, image: { patch: 4, width: 8, depth: 1, heads: 1 } } },
+      { model: { embedding: 8, vision: { patchSize: 4, width: 8, depth: 1, heads: 1 } } },
       'model.text: is missing; needs settings in braces (width, depth, heads)',
     ],
+    [{ model: 'vit-b-32' }, 'model: got "vit-b-32"; needs one of small-world, ViT-B/32'],
     [[], 'the configuration: got []; needs settings in braces'],
     ['x', 'the configuration: got "x"; needs settings'],
     [null, 'the configuration: got null; needs settings'],

@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { EDIT_KIND_NAMES, HANDS, SPLITS, TRAINING_HANDS, UNSEEN_HAND } from '@clipin/data';
 import { z } from 'zod';
 import { explain, type SchemaNode } from './configErrors';
+import { configurations, type ModelName } from './configurations';
 
 const count = () => z.int().min(1);
 const countOrNone = () => z.int().min(0);
@@ -41,7 +42,7 @@ const towerSizes = {
 
 const modelSizes = z.strictObject({
   embedding: count().describe('channels of the space that both towers share'),
-  image: z.strictObject({ patch: count().describe('side of a patch in pixels'), ...towerSizes }),
+  vision: z.strictObject({ patchSize: count().describe('side of a patch in pixels'), ...towerSizes }),
   text: z.strictObject(towerSizes),
 });
 
@@ -123,8 +124,8 @@ const schema = z.strictObject({
     .default(null)
     .describe('checkpoint of the model to start from; null: random weights'),
   model: z
-    .union([z.string().min(1), modelSizes])
-    .default('tiny')
+    .union([z.enum(Object.keys(configurations) as [ModelName, ...ModelName[]]), modelSizes])
+    .default('small-world')
     .describe('name of a model, or its sizes'),
   data: dataSettings.prefault({}).describe('the world of emoji scenes'),
   distillation: distillationSettings
