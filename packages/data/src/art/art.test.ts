@@ -75,7 +75,7 @@ describe('the drawings', () => {
       const sprite = spriteOf(art, hand, item);
       for (const background of BACKGROUND_NAMES.filter((name) => !isHidden(item, name))) {
         let [area, visible] = [0, 0];
-        for (let i = 0; i < sprite.length; i += 4) {
+        for (let i = 0; i < sprite.length; i += 12) {
           const alpha = sprite[i + 3]! / 255;
           if (alpha < 0.3) continue;
           area++;

@@ -72,37 +72,38 @@ function crop(from: Pixels, box: Box): Pixels {
   return { width: box.width, height: box.height, data };
 }
 
-/** Resizes by averaging the source area under each new pixel (bilinear in effect where it grows). */
+/** Resizes by averaging the source area under each new pixel. */
 export function resizeArea(from: Pixels, width: number, height: number): Pixels & { data: Float32Array } {
-  const columns = areaWeights(from.width, width);
-  const rows = areaWeights(from.height, height);
-  const data = new Float32Array(width * height * 4);
-  rows.forEach((row, y) => {
-    columns.forEach((column, x) => {
-      for (const [sourceY, weightY] of row) {
-        for (const [sourceX, weightX] of column) {
-          const source = (sourceY * from.width + sourceX) * 4;
-          const target = (y * width + x) * 4;
-          for (let c = 0; c < 4; c++) {
-            data[target + c] = (data[target + c] ?? 0) + (from.data[source + c] ?? 0) * weightX * weightY;
-          }
-        }
-      }
-    });
-  });
+  const line = from.width * 4;
+  const squeezed = averageLines(from.data, 1, line, from.height, height);
+  const data = averageLines(squeezed, height, 4, from.width, width);
   return { width, height, data };
 }
 
-/** For each new pixel, the source pixels under it and the share of each; shares sum to 1. */
-function areaWeights(from: number, to: number): [number, number][][] {
+/**
+ * Averages along the middle axis of `[outer, from, inner]`, to `[outer, to, inner]`.
+ * Each new line is the mean of the old ones under it, by the share that each covers.
+ */
+function averageLines(
+  data: ArrayLike<number>,
+  outer: number,
+  inner: number,
+  from: number,
+  to: number,
+): Float32Array {
+  const out = new Float32Array(outer * to * inner);
   const step = from / to;
-  return Array.from({ length: to }, (_, i) => {
-    const [start, end] = [i * step, (i + 1) * step];
-    const shares: [number, number][] = [];
-    for (let s = Math.floor(start); s < Math.min(from, Math.ceil(end)); s++) {
-      const share = (Math.min(end, s + 1) - Math.max(start, s)) / step;
-      if (share > 1e-9) shares.push([s, share]);
+  for (let line = 0; line < to; line++) {
+    const [start, end] = [line * step, (line + 1) * step];
+    for (let source = Math.floor(start); source < Math.min(from, Math.ceil(end)); source++) {
+      const share = (Math.min(end, source + 1) - Math.max(start, source)) / step;
+      if (share < 1e-9) continue;
+      for (let block = 0; block < outer; block++) {
+        const target = (block * to + line) * inner;
+        const origin = (block * from + source) * inner;
+        for (let i = 0; i < inner; i++) out[target + i] = out[target + i]! + data[origin + i]! * share;
+      }
     }
-    return shares;
-  });
+  }
+  return out;
 }
