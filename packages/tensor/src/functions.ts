@@ -105,8 +105,9 @@ export function softmax(x: Tensor, axis: Axis = -1): Tensor {
 export const logSoftmax = (x: Tensor, axis: Axis = -1): Tensor =>
   x.sub(logSumExp(x, axis, { keepDims: true }));
 
-/** `1 / (1 + exp(−x))`. */
-export const sigmoid = (x: Tensor): Tensor => ones([], { device: x.device }).div(x.neg().exp().add(1));
+/** `1 / (1 + exp(−x))`; what is below −80 counts as −80, where an infinite `exp(−x)` would make derivatives NaN. */
+export const sigmoid = (x: Tensor): Tensor =>
+  ones([], { device: x.device }).div(x.neg().minimum(80).exp().add(1));
 
 /** Whether all bools along axes (default: all) are true. */
 export const all = (x: Tensor, axes?: Axis | readonly Axis[]): Tensor => x.cast('i32').min(axes).cast('bool');
