@@ -224,6 +224,7 @@ class ReduceStage {
         const position = f.local('i32');
         const site = { f, target: this.target, inputs: frame.inputs, indices: place, vector, looped: plan.looped };
         const emitter = new ProgramEmitter(site, reduction.program);
+        const before = emitter.before(lanes);
         const turn = [
           emitter.turn(lanes),
           lanes.map((_, u) => {
@@ -232,7 +233,7 @@ class ReduceStage {
           }),
           emitter.advance(1),
         ];
-        return [emitter.before(lanes), f.loop(position, this.from(plan.looped), this.to(plan.looped), turn)];
+        return [before, f.loop(position, this.from(plan.looped), this.to(plan.looped), turn)];
       };
       return [
         lanes.map((_, u) => (sums[u] as Local).set(startOf(reduction))),
