@@ -1,0 +1,117 @@
+/**
+ * The training loop of every stage: feeds batches to a compiled step, reports, saves, stops when asked to, and goes on
+ * where a checkpoint left off. What a step computes is the stage's business.
+ */
+import type { Tensor } from '@clipin/tensor';
+import { loadCheckpoint, type Json, latestCheckpoint, saveCheckpoint } from '../checkpoint';
+import { recordToTree, treeToRecord } from '../treeRecord';
+
+/** What a step returns: the next state, and scalars to report, the loss first among them. */
+export interface StepResult<State> {
+  readonly state: State;
+  readonly metrics: { readonly loss: Tensor } & Readonly<Record<string, Tensor>>;
+}
+
+/** Scalars of one step, as numbers. */
+export type Metrics = { readonly loss: number } & Readonly<Record<string, number>>;
+
+/** One stage of training. */
+export interface Stage<State, Batch> {
+  /** Names checkpoints and curves: `distil`, `clip-in`. */
+  readonly name: string;
+  readonly steps: number;
+  /** The state before the first step: a tree of tensors (a checkpoint replaces their values). */
+  readonly initial: State;
+  /** A pure, compiled function. */
+  readonly step: (state: State, batch: Batch) => StepResult<State>;
+  /** Batches from step `from` on, in order; ended by the loop. */
+  readonly batches: (from: number) => AsyncIterable<Batch>;
+}
+
+/** How a stage is run. */
+export interface RunOptions {
+  /** Where checkpoints go, in a directory of the stage's name. Default: none are written. */
+  readonly directory?: string;
+  /** Steps between checkpoints. Default: only at the end and when stopped. */
+  readonly saveEvery?: number;
+  /** Go on from the latest checkpoint of the directory, if there is one. Default: false. */
+  readonly resume?: boolean;
+  /** The configuration that the checkpoint tells of. */
+  readonly config?: Json;
+  /** Called after every step with the number of steps done. */
+  readonly onStep?: (done: number, metrics: Metrics) => void | Promise<void>;
+  /** Stops after the step under way, and saves. */
+  readonly signal?: AbortSignal;
+}
+
+/** How a stage ended. */
+export interface StageResult<State> {
+  readonly state: State;
+  readonly done: number;
+  /** False when the signal stopped it. */
+  readonly finished: boolean;
+}
+
+/** Lets timers, signals and finalizers run: a step on the wasm device keeps the event loop busy. */
+const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/**
+ * Runs a stage to its end, or until the signal.
+ *
+ * @throws Error when the loss is not a finite number, naming the step; the last checkpoint stays
+ */
+export async function runStage<State, Batch>(
+  stage: Stage<State, Batch>,
+  { directory, saveEvery, resume = false, config = null, onStep, signal }: RunOptions = {},
+): Promise<StageResult<State>> {
+  const folder = directory === undefined ? undefined : `${directory}/${stage.name}`;
+  let { state, done } = await start(stage, resume ? folder : undefined);
+  let metrics: Metrics = { loss: Number.NaN };
+  let saved = done;
+  const save = async () => {
+    if (folder === undefined || saved === done) return;
+    const info = { step: done, config, metrics, state: { stage: stage.name, steps: stage.steps } };
+    await saveCheckpoint(folder, `step-${String(done).padStart(6, '0')}`, { tensors: await treeToRecord(state), info });
+    saved = done;
+  };
+  if (done < stage.steps) {
+    for await (const batch of stage.batches(done)) {
+      const result = stage.step(state, batch);
+      state = result.state;
+      metrics = await readMetrics(result.metrics);
+      done++;
+      if (!Number.isFinite(metrics.loss)) {
+        throw new Error(`${stage.name}: the loss is ${metrics.loss} at step ${done}; try a smaller learning rate or a stronger clip`);
+      }
+      await onStep?.(done, metrics);
+      await breathe();
+      if (done >= stage.steps || signal?.aborted) break;
+      if (saveEvery !== undefined && done % saveEvery === 0) await save();
+    }
+  }
+  await save();
+  return { state, done, finished: done >= stage.steps };
+}
+
+async function start<State, Batch>(
+  { name, initial, steps }: Stage<State, Batch>,
+  folder: string | undefined,
+): Promise<{ state: State; done: number }> {
+  if (folder === undefined || (await latestCheckpoint(folder)) === undefined) return { state: initial, done: 0 };
+  const { tensors, info, path } = await loadCheckpoint(folder);
+  if (info.step > steps) {
+    throw new Error(`${path} is at step ${info.step}, but ${name} has only ${steps} steps; give it more, or another directory`);
+  }
+  return { state: recordToTree(initial, tensors), done: info.step };
+}
+
+async function readMetrics(metrics: StepResult<unknown>['metrics']): Promise<Metrics> {
+  const entries = await Promise.all(
+    Object.entries(metrics).map(async ([name, value]) => {
+      const number = await value.item();
+      value.dispose();
+      return [name, number] as const;
+    }),
+  );
+  return { loss: Number.NaN, ...Object.fromEntries(entries) };
+}

@@ -1,0 +1,89 @@
+/** The small world as training sees it: drawings, vocabulary, and batches as tensors. */
+import {
+  type Art,
+  type Batch,
+  type BatchOptions,
+  clipTokenizer,
+  createBatches,
+  encodeTexts,
+  type Hand,
+  loadArt,
+  prefetch,
+  type RestrictedTokenizer,
+  restrict,
+  type Split,
+  tripletAt,
+  vocabularyTexts,
+} from '@clipin/data';
+import { type Tensor, tensor } from '@clipin/tensor';
+
+/** What everything in the small world is made of. */
+export interface World {
+  readonly art: Art;
+  readonly tokenizer: RestrictedTokenizer;
+}
+
+/** Draws the inventory by these hands, and cuts CLIP's vocabulary to the words of the world. */
+export const openWorld = (hands: readonly Hand[]): World => ({
+  art: loadArt(hands),
+  tokenizer: restrict(clipTokenizer(), vocabularyTexts()),
+});
+
+/** Images with captions, and edits, as tensors. */
+export interface TrainBatch {
+  /** f32 `[triplets, side, side, 3]`. */
+  readonly images: Tensor;
+  /** i32 `[triplets, shortLength]`. */
+  readonly short: Tensor;
+  /** i32 `[triplets, longLength]`. */
+  readonly long: Tensor;
+  /** f32 `[edits, side, side, 3]`. */
+  readonly sourceImages: Tensor;
+  readonly targetImages: Tensor;
+  /** i32 `[edits, shortLength]`. */
+  readonly sourceText: Tensor;
+  readonly targetText: Tensor;
+}
+
+/** Batches from step `from` on, drawn ahead by another thread. */
+export async function* trainBatches(options: BatchOptions, from: number, to: number): AsyncGenerator<TrainBatch> {
+  const batches = createBatches(options);
+  for await (const batch of prefetch(batches, { from, to })) yield toTensors(batch, batches.options);
+}
+
+function toTensors({ triplets, edits }: Batch, { canvas, shortLength, longLength, ...counts }: Required<BatchOptions>): TrainBatch {
+  const picture = [canvas, canvas, 3];
+  return {
+    images: tensor(triplets.images, [counts.triplets, ...picture]),
+    short: tensor(triplets.short, [counts.triplets, shortLength]),
+    long: tensor(triplets.long, [counts.triplets, longLength]),
+    sourceImages: tensor(edits.sourceImages, [counts.edits, ...picture]),
+    targetImages: tensor(edits.targetImages, [counts.edits, ...picture]),
+    sourceText: tensor(edits.sourceText, [counts.edits, shortLength]),
+    targetText: tensor(edits.targetText, [counts.edits, shortLength]),
+  };
+}
+
+/** Which captions `captionBatches` draws. */
+export interface CaptionOptions {
+  readonly tokenizer: RestrictedTokenizer;
+  readonly seed: number;
+  readonly split: Split;
+  /** Captions in a step. */
+  readonly batch: number;
+  /** Tokens of a caption. */
+  readonly length: number;
+}
+
+/** Texts alone, for distillation: long captions, of which the leading part that fits, i32 `[batch, length]`. */
+export async function* captionBatches(options: CaptionOptions, from: number): AsyncGenerator<{ readonly ids: Tensor }> {
+  const { tokenizer, seed, split, batch, length } = options;
+  for (let step = from; ; step++) {
+    const texts = Array.from({ length: batch }, (_, i) => {
+      const { short, long } = tripletAt(seed, split, step * batch + i);
+      // Every other text is a short caption: a small teacher knows these best.
+      return i % 2 === 0 ? long : short;
+    });
+    yield { ids: tensor(encodeTexts(tokenizer, texts, length), [batch, length]) };
+  }
+}
