@@ -83,7 +83,7 @@ export function deviceConformance(
       );
     }
 
-    test.runIf(ieee)('a maximum or minimum of nothing, and of NaN', () => checkExtremes(device));
+    test('a maximum or minimum of nothing, and of NaN', () => checkExtremes(device, ieee));
     test('sums of scatter-add are taken in order', () => checkScatterOrder(device));
     test('launches run in order, programs again', { timeout }, () => checkOrderOfLaunches(device));
     test('writes between runs', { timeout }, () => checkWritesBetweenRuns(device));

@@ -36,12 +36,13 @@ async function fold(device: Device, op: ReduceOp, dtype: DType, columns: number,
 }
 
 /** Empty folds give the value they start from; a NaN anywhere in a row, and only there, makes the extreme NaN. */
-export async function checkExtremes(device: Device): Promise<void> {
-  for (const dtype of Object.keys(dtypes) as DType[]) {
+export async function checkExtremes(device: Device, ieee: boolean): Promise<void> {
+  for (const dtype of (Object.keys(dtypes) as DType[]).filter((dtype) => ieee || dtype !== 'f32')) {
     const { lowest, highest } = dtypes[dtype];
     expect(await fold(device, 'max', dtype, 0, [])).toEqual([lowest, lowest, lowest]);
     expect(await fold(device, 'min', dtype, 0, [])).toEqual([highest, highest, highest]);
   }
+  if (!ieee) return;
   const columns = 9;
   const clean = Array.from({ length: columns }, (_, i) => i - 4);
   const rows = clean.map((_, at) => clean.map((value, i) => (i === at ? NaN : value)));

@@ -1,5 +1,13 @@
 /** A kernel with its data, run on a device and on the reference, and the comparison of what came out. */
-import { type Device, type DType, emptyArray, type Launch, type TypedArray } from '@clipin/kernel';
+import {
+  type Device,
+  type DeviceBuffer,
+  type DType,
+  emptyArray,
+  type Launch,
+  type Program,
+  type TypedArray,
+} from '@clipin/kernel';
 import { u } from './estimate';
 
 /** What a buffer holds before the launches: random values that follow from a seed, so that a case prints short. */
@@ -63,17 +71,19 @@ export async function runLaunches(
   buffers: readonly { readonly dtype: DType; readonly data: TypedArray }[],
   outputs: readonly number[],
 ): Promise<TypedArray[]> {
-  const table = buffers.map(({ dtype, data }) => {
-    const buffer = device.allocate(dtype, data.length);
-    device.write(buffer, data);
-    return buffer;
-  });
-  const program = device.load(launches);
+  const table: DeviceBuffer[] = [];
+  let program: Program | undefined;
   try {
+    for (const { dtype, data } of buffers) {
+      const buffer = device.allocate(dtype, data.length);
+      table.push(buffer);
+      device.write(buffer, data);
+    }
+    program = device.load(launches);
     program.run(table);
-    return await Promise.all(outputs.map((output) => device.read(table[output] as (typeof table)[number])));
+    return await Promise.all(outputs.map((output) => device.read(table[output] as DeviceBuffer)));
   } finally {
-    program.free();
+    program?.free();
     for (const buffer of table) device.free(buffer);
   }
 }
