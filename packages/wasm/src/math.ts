@@ -33,9 +33,13 @@ export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
   const n = f.local('v128');
   const r = f.local('v128');
   const half = f.local('v128');
+  const low = f.local('v128');
   const power = (exponent: Code): Code => op('i32x4.shl', op('i32x4.add', exponent, i32x4(127)), [0x41, 23]);
   return [
-    x.set(op('f32x4.pmax', op('f32x4.pmin', value, f32x4(89)), f32x4(-104))),
+    x.set(op('f32x4.pmin', value, f32x4(89))),
+    // Below, the result is 0: computed from 0 instead, since underflow is slow.
+    low.set(op('f32x4.lt', x.get, f32x4(-104))),
+    x.set(op('v128.andnot', x.get, low.get)),
     n.set(madd(target, x.get, f32x4(Math.LOG2E), f32x4(rounder))),
     r.set(op('f32x4.sub', n.get, f32x4(rounder))),
     n.set(op('i32x4.sub', n.get, f32x4(rounder))),
@@ -44,7 +48,8 @@ export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
     x.set(polynomial(target, r, [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5])),
     x.set(op('f32x4.add', madd(target, x.get, op('f32x4.mul', r.get, r.get), r.get), f32x4(1))),
     half.set(op('i32x4.shr_s', n.get, [0x41, 1])),
-    op('f32x4.mul', op('f32x4.mul', x.get, power(half.get)), power(op('i32x4.sub', n.get, half.get))),
+    x.set(op('f32x4.mul', op('f32x4.mul', x.get, power(half.get)), power(op('i32x4.sub', n.get, half.get)))),
+    op('v128.andnot', x.get, low.get),
   ];
 }
 
