@@ -1,5 +1,13 @@
 /** Where a user takes the derivative into their own hands: `stopGradient`, `customVjp`, `checkpoint`. */
-import { activeRecorders, flatten, mapTree, type Tensor, withLeaves, withRecorders } from '@clipin/tensor';
+import {
+  activeRecorders,
+  flatten,
+  mapTree,
+  type Tensor,
+  withLeaves,
+  withRecorders,
+  zerosLike,
+} from '@clipin/tensor';
 import { fresh } from './fresh';
 import { Tape } from './tape';
 import { vjp } from './transform';
@@ -50,7 +58,7 @@ function withRule<A extends readonly unknown[], R>(
       inputs,
       outputs,
       pullBack: (gradients) => {
-        const seeds = outputs.map((output, i): Tensor => gradients[i] ?? output.mul(0));
+        const seeds = outputs.map((output, i): Tensor => gradients[i] ?? zerosLike(output));
         return flatten(pullback(withLeaves(result, seeds))).leaves;
       },
     });

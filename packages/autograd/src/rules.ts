@@ -3,7 +3,7 @@
  * of the inputs. An operation without a rule does not compile.
  */
 
-import type { ScalarOp } from '@clipin/kernel';
+import { type ScalarOp, sizeOf } from '@clipin/kernel';
 import {
   type AttentionOptions,
   attentionBackward,
@@ -13,6 +13,7 @@ import {
   type Routine,
   type Tensor,
   where,
+  zerosLike,
 } from '@clipin/tensor';
 import { attentionBackwardInParts } from './attention';
 import type { Gradients } from './tape';
@@ -93,18 +94,16 @@ function slice({ start, step }: Kind<'slice'>, g: Tensor, x: Tensor): Gradients 
 function withZerosBetween(x: Tensor, axis: number, step: number): Tensor {
   const count = x.shape[axis] as number;
   if (count === 0) return x;
-  const wide = x.expandDims(axis + 1).pad(
-    x.shape.flatMap((_, a) =>
-      a === axis
-        ? ([
-            [0, 0],
-            [0, step - 1],
-          ] as const)
-        : ([[0, 0]] as const),
-    ),
-  );
-  const long = wide.reshape(x.shape.map((n, a) => (a === axis ? n * step : n)));
-  return long.slice(...x.shape.map((_, a): Range => (a === axis ? [0, (count - 1) * step + 1] : [])));
+  const [outer, inner] = [sizeOf(x.shape.slice(0, axis)), sizeOf(x.shape.slice(axis + 1))];
+  const wide = x.reshape([outer, count, 1, inner]).pad([
+    [0, 0],
+    [0, 0],
+    [0, step - 1],
+    [0, 0],
+  ]);
+  const length = (count - 1) * step + 1;
+  const long = wide.reshape([outer, count * step, inner]).slice([], [0, length]);
+  return long.reshape(x.shape.map((n, a) => (a === axis ? length : n)));
 }
 
 const pad = ({ before }: Kind<'pad'>, g: Tensor, x: Tensor): Gradients => [
@@ -156,7 +155,7 @@ function attentionRule(
     return gradient ? attentionBackward({ query, key, value, result, logSumExp }, gradient, options) : [];
   }
   const gradient = inputs[5] as Tensor;
-  const seeds = entry.outputs.map((output, i) => gradients[i] ?? output.mul(0));
+  const seeds = entry.outputs.map((output, i) => gradients[i] ?? zerosLike(output));
   const [q, k, v, g] = pullBack(
     (...args) => attentionBackwardInParts(args as [Tensor, Tensor, Tensor, Tensor], options),
     [query, key, value, gradient],
@@ -210,7 +209,6 @@ export function applyRule(entry: Entry, gradients: Gradients, pullBack: PullBack
     case 'parameter':
     case 'constant':
     case 'iota':
-    case 'disposed':
       return nothing(gradient, inputs, output);
   }
 }

@@ -50,7 +50,9 @@ export class Tape implements Recorder {
       const sum = sums.get(tensor);
       sums.set(tensor, sum ? sum.add(gradient) : gradient);
     };
-    outputs.forEach((output, i) => accumulate(output, seeds[i] as Tensor));
+    outputs.forEach((output, i) => {
+      accumulate(output, seeds[i] as Tensor);
+    });
     for (let i = this.#notes.length - 1; i >= 0; i--) {
       const { name, inputs, outputs: results, pullBack } = this.#notes[i] as Note;
       const known = results.map((result) => sums.get(result));

@@ -9,7 +9,7 @@ import {
   type TypedArray,
 } from '@clipin/kernel';
 import { defaultDevice } from './device';
-import { checkAxis, checkShape } from './operations';
+import { checkAxis, checkShape, checkValue } from './operations';
 import { Storage } from './storage';
 import { Tensor } from './tensor';
 
@@ -84,10 +84,11 @@ export function tensor(data: NestedArray | TypedArray, shape?: Shape, options: C
       `tensor: ${flat.length} values for shape ${formatShape(target)}, which has ${sizeOf(target)} elements`,
     );
   }
+  const values = toStorage(flat, dtype);
   const buffer = device.allocate(dtype, flat.length);
   const result = new Tensor(device, dtype, target, { kind: 'buffer' }, []);
   result.storage = new Storage(device, buffer);
-  device.write(buffer, toStorage(flat, dtype));
+  device.write(buffer, values);
   return result;
 }
 
@@ -98,11 +99,7 @@ function toStorage(flat: ArrayLike<number>, dtype: DType): TypedArray {
   if (flat instanceof Uint32Array && dtype === 'u32') return flat;
   const converted = emptyArray(dtype, flat.length);
   for (let i = 0; i < flat.length; i++) {
-    const value = flat[i] as number;
-    converted[i] = dtype === 'bool' ? Number(value !== 0) : value;
-    if (dtype !== 'f32' && dtype !== 'bool' && converted[i] !== value) {
-      throw new RangeError(`tensor: ${value} is not a value of ${dtype}`);
-    }
+    converted[i] = checkValue('tensor', flat[i] as number, dtype);
   }
   return dtype === 'f32' ? Float64Array.from(flat) : converted;
 }
@@ -113,7 +110,8 @@ export function full(
   value: number,
   { dtype = 'f32', device = defaultDevice() }: CreateOptions = {},
 ): Tensor {
-  return Tensor.record({ kind: 'constant', value }, [], checkShape('full', shape), dtype, device);
+  const constant = checkValue('full', value, dtype);
+  return Tensor.record({ kind: 'constant', value: constant }, [], checkShape('full', shape), dtype, device);
 }
 
 /** Zeros (false). */

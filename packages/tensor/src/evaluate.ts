@@ -8,6 +8,11 @@ import { Storage } from './storage';
 
 /** The buffer of a leaf. @throws Error when it is gone, or stands for an argument that `jit` is tracing. */
 export function bufferOf(node: Node): DeviceBuffer {
+  return storageOf(node).buffer;
+}
+
+/** The storage of a leaf. @throws Error as `bufferOf` does. */
+export function storageOf(node: Node): Storage {
   const { storage } = node;
   if (!storage) {
     throw new Error(
@@ -16,7 +21,7 @@ export function bufferOf(node: Node): DeviceBuffer {
   }
   if (storage.fate !== 'live')
     throw new Error(`a tensor of shape [${node.shape.join(', ')}] was ${storage.fate} before it was used`);
-  return storage.buffer;
+  return storage;
 }
 
 /** Allocates the slots of a plan; gives back what it got when one is not to be had. */

@@ -2,7 +2,7 @@
 import { formatShape } from '@clipin/kernel';
 import { arange, iota, ones } from './create';
 import { type Axis, checkAxes, checkAxis, type Range } from './operations';
-import { type ReduceOptions, type Tensor, where } from './tensor';
+import { type ReduceOptions, type Tensor, where, withRecorders } from './tensor';
 
 /** Tensors joined along an axis; other sizes and dtypes must be equal. */
 export function concatenate(tensors: readonly Tensor[], axis: Axis = 0): Tensor {
@@ -72,8 +72,7 @@ export function oneHot(indices: Tensor, classes: number): Tensor {
 export function argMax(x: Tensor, axis: Axis = -1): Tensor {
   const along = checkAxis('argMax', axis, x.shape);
   const size = x.shape[along] as number;
-  const isNaN = x.equal(x).not();
-  const largest = x.equal(x.max(along, { keepDims: true })).or(isNaN);
+  const largest = x.equal(x.max(along, { keepDims: true })).or(x.notEqual(x));
   const position = iota(x.shape, along, { device: x.device });
   return where(largest, position, size).min(along);
 }
@@ -86,10 +85,14 @@ export function variance(x: Tensor, axes?: Axis | readonly Axis[], options?: Red
     .mean(axes, options);
 }
 
+/** Maxima that keep powers small: no gradient flows through them, since the result does not depend on them. */
+const steadyMax = (x: Tensor, axes: Axis | readonly Axis[]): Tensor =>
+  withRecorders([], () => x.max(axes, { keepDims: true }));
+
 /** `log Σ exp(x)` along axes, without overflow; −∞ where all are −∞. */
 export function logSumExp(x: Tensor, axes?: Axis | readonly Axis[], options: ReduceOptions = {}): Tensor {
   const over = checkAxes('logSumExp', axes, x.shape);
-  const highest = x.max(over, { keepDims: true });
+  const highest = steadyMax(x, over);
   const finite = where(highest.abs().equal(Number.POSITIVE_INFINITY), 0, highest);
   const result = x.sub(finite).exp().sum(over, { keepDims: true }).log().add(finite);
   return options.keepDims ? result : result.squeeze(over);
@@ -97,7 +100,7 @@ export function logSumExp(x: Tensor, axes?: Axis | readonly Axis[], options: Red
 
 /** `exp(x) / Σ exp(x)` along an axis. */
 export function softmax(x: Tensor, axis: Axis = -1): Tensor {
-  const powers = x.sub(x.max(axis, { keepDims: true })).exp();
+  const powers = x.sub(steadyMax(x, axis)).exp();
   return powers.div(powers.sum(axis, { keepDims: true }));
 }
 
@@ -109,8 +112,8 @@ export const logSoftmax = (x: Tensor, axis: Axis = -1): Tensor =>
 export const sigmoid = (x: Tensor): Tensor =>
   ones([], { device: x.device }).div(x.neg().minimum(80).exp().add(1));
 
-/** Whether all bools along axes (default: all) are true. */
-export const all = (x: Tensor, axes?: Axis | readonly Axis[]): Tensor => x.cast('i32').min(axes).cast('bool');
+/** Whether all bools along axes (default: all) are true; true of none. */
+export const all = (x: Tensor, axes?: Axis | readonly Axis[]): Tensor => any(x.not(), axes).not();
 
-/** Whether any bool along axes (default: all) is true. */
-export const any = (x: Tensor, axes?: Axis | readonly Axis[]): Tensor => x.cast('i32').max(axes).cast('bool');
+/** Whether any bool along axes (default: all) is true; false of none. */
+export const any = (x: Tensor, axes?: Axis | readonly Axis[]): Tensor => x.cast('u32').sum(axes).greater(0);

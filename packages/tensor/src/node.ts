@@ -49,9 +49,7 @@ export type Operation =
   | { readonly kind: 'matmul' }
   /** `x[batch…, rows, rest…]` at `indices[batch…, count…]` gives `[batch…, count…, rest…]`; out of range gives 0. */
   | { readonly kind: 'gather'; readonly batchDims: number }
-  | { readonly kind: 'routine'; readonly call: Call; readonly output: number }
-  /** Thrown away before it was computed. */
-  | { readonly kind: 'disposed' };
+  | { readonly kind: 'routine'; readonly call: Call; readonly output: number };
 
 let created = 0;
 

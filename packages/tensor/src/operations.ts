@@ -2,7 +2,17 @@
  * The checks that operations make when they are called: from the shapes and dtypes that came, the operation and the
  * shape of its result, or an error that says what would fit. Knows nothing of tensors.
  */
-import { broadcastShapes, formatShape, maxRank, normalizeAxis, type Shape, sizeOf } from '@clipin/kernel';
+import {
+  broadcastShapes,
+  type DType,
+  dtypes,
+  formatShape,
+  maxRank,
+  normalizeAxis,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from '@clipin/kernel';
 
 /** Where a dimension is counted, e.g. `-1` for the last. */
 export type Axis = number;
@@ -46,6 +56,19 @@ export function checkShape(operation: string, shape: Shape): Shape {
     );
   }
   return shape;
+}
+
+/** A number as an element of `dtype`; of truth values, whether it is not 0. @throws RangeError where it is none. */
+export function checkValue(operation: string, value: number, dtype: DType): number {
+  const { kind, lowest, highest } = dtypes[dtype];
+  if (kind === 'float') return value;
+  if (kind === 'bool') return Number(value !== 0);
+  if (!Number.isInteger(value) || value < lowest || value > highest) {
+    throw new RangeError(
+      `${operation}: ${value} is not a value of ${dtype}, a whole number from ${lowest} to ${highest}`,
+    );
+  }
+  return value;
 }
 
 /** The common shape of operands that broadcast. */
@@ -133,6 +156,17 @@ export function checkSlice(ranges: readonly (Range | undefined)[], shape: Shape)
   return spec;
 }
 
+/** The shape after zeros were put around. */
+export function checkPad(widths: readonly (readonly [before: number, after: number])[], shape: Shape): Shape {
+  if (widths.length !== shape.length || !widths.flat().every((n) => Number.isInteger(n) && n >= 0)) {
+    throw new RangeError(
+      `pad: widths ${JSON.stringify(widths)} for shape ${formatShape(shape)}; wants [before, after] of at least 0 for each axis`,
+    );
+  }
+  const padded = shape.map((n, axis) => n + (widths[axis]?.[0] ?? 0) + (widths[axis]?.[1] ?? 0));
+  return checkShape('pad', padded);
+}
+
 /** The shape of a matrix product's result and the batch shape to which both operands are expanded. */
 export function checkMatmul(a: Shape, b: Shape): { batch: number[]; m: number; k: number; n: number } {
   const [m, k] = a.slice(-2);
@@ -157,8 +191,9 @@ export function checkMatmul(a: Shape, b: Shape): { batch: number[]; m: number; k
 }
 
 /** The shape of a gather's result. */
-export function checkGather(x: Shape, indices: Shape, batchDims: number): number[] {
+export function checkGather(x: Shape, indices: Shape, batchDims: number): Shape {
   const fits =
+    Number.isInteger(batchDims) &&
     batchDims >= 0 &&
     batchDims < x.length &&
     batchDims <= indices.length &&
@@ -169,5 +204,17 @@ export function checkGather(x: Shape, indices: Shape, batchDims: number): number
         'the first axes, as many as batchDims, must be equal, and one more axis of x is indexed',
     );
   }
-  return [...checkShape('gather', [...indices, ...x.slice(batchDims + 1)])];
+  return checkShape('gather', [...indices, ...x.slice(batchDims + 1)]);
+}
+
+/** The shape of a scatter-add's result. */
+export function checkScatterAdd(updates: Shape, indices: Shape, rows: number, batchDims: number): Shape {
+  const fits = Number.isInteger(batchDims) && batchDims >= 0 && batchDims <= indices.length;
+  if (!fits || !sameShape(indices, updates.slice(0, indices.length))) {
+    throw new RangeError(
+      `scatterAdd: updates ${formatShape(updates)} at indices ${formatShape(indices)} with ${batchDims} batch axes; ` +
+        'the first axes of the updates are those of the indices, and the batch axes are the first of these',
+    );
+  }
+  return checkShape('scatterAdd', [...updates.slice(0, batchDims), rows, ...updates.slice(indices.length)]);
 }

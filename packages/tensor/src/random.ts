@@ -56,6 +56,8 @@ function threefry(key: Key, n: number): [Tensor, Tensor] {
 /** `n` new keys, independent of each other and of `key`. */
 export function splitKey(key: Key, n = 2): Key[] {
   checkKey('splitKey', key);
+  if (!Number.isInteger(n) || n < 0)
+    throw new RangeError(`splitKey: ${n} keys; wants a whole number of at least 0`);
   const words = stack(threefry(key, n), 1);
   return Array.from({ length: n }, (_, i) => words.slice([i, i + 1]).reshape([2]));
 }
@@ -85,5 +87,8 @@ export function normal(key: Key, shape: Shape): Tensor {
   );
 }
 
-/** True with probability `p`. */
-export const bernoulli = (key: Key, p: number, shape: Shape): Tensor => uniform(key, shape).less(p);
+/** True with probability `p`, from 0 to 1. */
+export function bernoulli(key: Key, p: number, shape: Shape): Tensor {
+  if (!(p >= 0 && p <= 1)) throw new RangeError(`bernoulli: probability ${p}; wants a number from 0 to 1`);
+  return uniform(key, shape).less(p);
+}

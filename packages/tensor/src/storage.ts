@@ -5,7 +5,11 @@
 import type { Device, DeviceBuffer } from '@clipin/kernel';
 
 const abandoned = new FinalizationRegistry<{ device: Device; buffer: DeviceBuffer }>(({ device, buffer }) => {
-  release(device, buffer);
+  try {
+    release(device, buffer);
+  } catch {
+    // The device was destroyed without `destroyDevice`; its memory is gone already, and nobody could catch an error here.
+  }
 });
 
 function release(device: Device, buffer: DeviceBuffer): void {
@@ -18,6 +22,9 @@ const destroyed = new WeakSet<Device>();
 export const markDestroyed = (device: Device): void => {
   destroyed.add(device);
 };
+
+/** Whether a device is gone. */
+export const isDestroyed = (device: Device): boolean => destroyed.has(device);
 
 /** The buffer of one tensor. */
 export class Storage {

@@ -6,6 +6,7 @@ import {
   type Device,
   type DType,
   dtypes,
+  emptyArray,
   formatShape,
   type ReduceOp,
   type ScalarOp,
@@ -15,7 +16,8 @@ import {
   sizeOf,
   type TypedArray,
 } from '@clipin/kernel';
-import { realize } from './evaluate';
+import { collectBeforeGrowing } from './collect';
+import { realize, storageOf } from './evaluate';
 import { type Call, Node, type Operation, type Routine } from './node';
 import {
   type Axis,
@@ -25,12 +27,16 @@ import {
   checkExpand,
   checkGather,
   checkMatmul,
+  checkPad,
   checkPermutation,
   checkReshape,
+  checkScatterAdd,
   checkShape,
   checkSlice,
+  checkValue,
   type Range,
 } from './operations';
+import { isDestroyed } from './storage';
 
 /** A tensor, or a number that takes its dtype and shape from the other operand. */
 export type Operand = Tensor | number;
@@ -71,6 +77,8 @@ export interface ReduceOptions {
 
 /** An n-dimensional array on a device, perhaps not computed yet. */
 export class Tensor extends Node {
+  #disposed = false;
+
   /**
    * Records a primitive; for those who write operations. Everybody else calls methods and functions.
    * @internal
@@ -106,6 +114,11 @@ export class Tensor extends Node {
     if (first)
       for (const recorder of recorders) recorder.record({ operation: first.operation, inputs, outputs });
     return outputs;
+  }
+
+  /** What became of the tensor. @internal */
+  get fate(): 'live' | 'disposed' | 'donated' {
+    return this.#disposed ? 'disposed' : (this.storage?.fate ?? 'live');
   }
 
   /** Number of axes. */
@@ -155,10 +168,10 @@ export class Tensor extends Node {
     return binary('lessEqual', this, other);
   }
   greater(other: Operand): Tensor {
-    return binary('less', constantLike(this, other), this);
+    return binary('less', constantLike('greater', this, other), this);
   }
   greaterEqual(other: Operand): Tensor {
-    return binary('lessEqual', constantLike(this, other), this);
+    return binary('lessEqual', constantLike('greaterEqual', this, other), this);
   }
   equal(other: Operand): Tensor {
     return binary('equal', this, other);
@@ -254,8 +267,9 @@ export class Tensor extends Node {
   }
   /** Arithmetic mean; NaN over nothing. */
   mean(axes?: Axis | readonly Axis[], options?: ReduceOptions): Tensor {
-    const total = this.sum(axes, options);
-    return total.div(this.size / total.size);
+    const over = checkAxes('mean', axes, this.shape);
+    const count = sizeOf(over.map((axis) => this.shape[axis] as number));
+    return this.sum(over, options).div(count);
   }
 
   // Movement: no data is copied, the kernels that read the result see through it.
@@ -303,15 +317,7 @@ export class Tensor extends Node {
   }
   /** Zeros (false) before and after each axis: `[before, after]` an axis. */
   pad(widths: readonly (readonly [before: number, after: number])[]): Tensor {
-    if (widths.length !== this.rank || !widths.flat().every((n) => Number.isInteger(n) && n >= 0)) {
-      throw new RangeError(
-        `pad: widths ${JSON.stringify(widths)} for shape ${formatShape(this.shape)}; wants [before, after] of at least 0 for each axis`,
-      );
-    }
-    const shape = checkShape(
-      'pad',
-      this.shape.map((n, axis) => n + (widths[axis]?.[0] ?? 0) + (widths[axis]?.[1] ?? 0)),
-    );
+    const shape = checkPad(widths, this.shape);
     return Tensor.record(
       { kind: 'pad', before: widths.map(([before]) => before) },
       [this],
@@ -369,19 +375,12 @@ export class Tensor extends Node {
    * `[batch…, rows, rest…]` at `indices[batch…, count…]`, in order. An index out of range is dropped.
    */
   scatterAdd(indices: Tensor, rows: number, { batchDims = 0 }: { readonly batchDims?: number } = {}): Tensor {
-    const rest = this.shape.slice(indices.rank);
-    if (!sameShape(indices.shape, this.shape.slice(0, indices.rank)) || batchDims > indices.rank) {
-      throw new RangeError(
-        `scatterAdd: updates ${formatShape(this.shape)} at indices ${formatShape(indices.shape)}; ` +
-          'the first axes of the updates are those of the indices',
-      );
-    }
+    const shape = checkScatterAdd(this.shape, indices.shape, rows, batchDims);
     if (this.dtype === 'bool' || dtypes[indices.dtype].kind !== 'int') {
       throw new TypeError(
         `scatterAdd: updates are ${this.dtype}, indices ${indices.dtype}; wants f32, i32 or u32 at i32 or u32`,
       );
     }
-    const shape = checkShape('scatterAdd', [...this.shape.slice(0, batchDims), rows, ...rest]);
     const routine: Routine = { kind: 'scatterAdd', batchDims, rows };
     return Tensor.recordCall(routine, [indices, this], [{ shape, dtype: this.dtype }])[0] as Tensor;
   }
@@ -390,12 +389,11 @@ export class Tensor extends Node {
 
   /** Computes the tensor and copies it to the host, row-major. f32 comes as Float64Array from the reference device. */
   async data(): Promise<TypedArray> {
-    deviceOf('data', [this]);
-    if (this.size === 0) return this.dtype === 'f32' ? new Float32Array(0) : new Int32Array(0);
+    const device = deviceOf('data', [this]);
+    if (this.size === 0) return emptyArray(this.dtype, 0);
     realize([this]);
-    const storage = this.storage;
-    if (!storage) throw new Error('data: the tensor has no storage after it was computed');
-    return this.device.read(storage.buffer);
+    const [values] = await Promise.all([device.read(storageOf(this).buffer), collectBeforeGrowing(device)]);
+    return values;
   }
   /** The only element. @throws RangeError when there are more or none. */
   async item(): Promise<number> {
@@ -405,10 +403,13 @@ export class Tensor extends Node {
       );
     return (await this.data())[0] as number;
   }
-  /** Frees the memory now instead of when the garbage collector comes by. Using the tensor afterwards is an error. */
+  /**
+   * Frees the memory now instead of when the garbage collector comes by. Using the tensor afterwards is an error; what was
+   * made of it before can still be computed if the tensor itself never was.
+   */
   dispose(): void {
-    if (this.storage) this.storage.dispose();
-    else this.operation = { kind: 'disposed' };
+    this.#disposed = true;
+    this.storage?.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();
@@ -418,19 +419,26 @@ export class Tensor extends Node {
   }
 }
 
-/** The device of an operation's inputs. @throws Error for a tensor that is gone, or tensors of several devices. */
-function deviceOf(operation: string, inputs: readonly Tensor[]): Device {
+/**
+ * The device of an operation's inputs.
+ *
+ * @throws Error for a tensor that is gone, or tensors of several devices
+ * @internal
+ */
+export function deviceOf(operation: string, inputs: readonly Tensor[]): Device {
   const [first] = inputs;
   if (!first) throw new Error(`${operation}: has no inputs, so its device must be named`);
   for (const input of inputs) {
-    const fate = input.operation.kind === 'disposed' ? 'disposed' : (input.storage?.fate ?? 'live');
+    const { fate, device } = input;
     if (fate === 'disposed') throw new Error(`${operation}: ${String(input)} was disposed of`);
     if (fate === 'donated') {
       throw new Error(
         `${operation}: ${String(input)} was donated to a jitted function; use what that function returned`,
       );
     }
-    if (input.device !== first.device) {
+    if (isDestroyed(device))
+      throw new Error(`${operation}: ${String(input)} is gone, its device was destroyed`);
+    if (device !== first.device) {
       throw new Error(
         `${operation}: ${String(first)} and ${String(input)} are on different devices; copy one with tensor(await x.data(), ...)`,
       );
@@ -440,21 +448,10 @@ function deviceOf(operation: string, inputs: readonly Tensor[]): Device {
 }
 
 /** `value` as a constant tensor of the dtype and shape of `like`; tensors pass. */
-function constantLike(like: Tensor, value: Operand): Tensor {
+function constantLike(operation: string, like: Tensor, value: Operand): Tensor {
   if (typeof value !== 'number') return value;
-  const { kind } = dtypes[like.dtype];
-  if (kind === 'int' && !Number.isInteger(value)) {
-    throw new TypeError(
-      `${value} is not a whole number, and the other operand is ${like.dtype}; convert it with cast`,
-    );
-  }
-  return Tensor.record(
-    { kind: 'constant', value: kind === 'bool' ? Number(value !== 0) : value },
-    [],
-    like.shape,
-    like.dtype,
-    like.device,
-  );
+  const constant = checkValue(operation, value, like.dtype);
+  return Tensor.record({ kind: 'constant', value: constant }, [], like.shape, like.dtype, like.device);
 }
 
 function unary(op: ScalarOp, x: Tensor, target?: DType): Tensor {
@@ -462,7 +459,7 @@ function unary(op: ScalarOp, x: Tensor, target?: DType): Tensor {
 }
 
 function binary(op: ScalarOp, a: Tensor, b: Operand): Tensor {
-  const other = constantLike(a, b);
+  const other = constantLike(op, a, b);
   const shape = checkBroadcast(op, a.shape, other.shape);
   const dtype = scalarResult(op, [a.dtype, other.dtype]);
   return Tensor.record({ kind: 'scalar', op }, [a.expand(shape), other.expand(shape)], shape, dtype);
@@ -472,7 +469,7 @@ function binary(op: ScalarOp, a: Tensor, b: Operand): Tensor {
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const like = typeof a !== 'number' ? a : typeof b !== 'number' ? b : undefined;
   if (!like) throw new TypeError('where: one of the two values must be a tensor, so that the dtype is known');
-  const [first, second] = [constantLike(like, a), constantLike(like, b)];
+  const [first, second] = [constantLike('where', like, a), constantLike('where', like, b)];
   const shape = checkBroadcast('where', condition.shape, first.shape, second.shape);
   const dtype = scalarResult('select', [condition.dtype, first.dtype, second.dtype]);
   const inputs = [condition, first, second].map((x) => x.expand(shape));

@@ -146,7 +146,8 @@ function buildRoutine(call: Call, draft: Draft): Kernel {
   const { inputs } = draft.root;
   if (routine.kind === 'scatterAdd') {
     const [indices, updates] = inputs as [Node, Node];
-    for (const input of inputs) inputNumber(draft, contiguousBase(input, draft));
+    // By position, not by number: the same buffer may be both.
+    draft.inputs.push(...inputs.map((input) => contiguousBase(input, draft)));
     return {
       kind: 'scatterAdd',
       dtype: exclude(updates.dtype, 'bool'),

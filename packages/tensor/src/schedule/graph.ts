@@ -13,7 +13,9 @@ import type { Node } from '../node';
 import { identity, isMovement, seeThrough } from './coordinates';
 
 /** The most nodes that one kernel computes. */
-const kernelNodes = 96;
+const kernelNodes = 192;
+/** The most with movement, which costs a kernel nothing but the depth of the walk through it. */
+const kernelDepth = 1000;
 /** Work, in loads and operations, that is repeated rather than stored and loaded again. */
 const cheapCost = 3;
 
@@ -79,6 +81,8 @@ interface Use {
   direct: boolean;
   /** Repeated along an axis that it does not have. */
   repeated: boolean;
+  /** Roots, reductions and movements through which it is seen: as many elements of it are computed for one of a root. */
+  readonly views: Set<Node>;
 }
 
 /** The roots that the outputs need, outputs among them. */
@@ -97,7 +101,7 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
     const use = uses.get(node) as Use;
     if (operation.kind === 'constant' || operation.kind === 'iota') continue;
     if (!roots.has(node) && !staysInside(node, use)) roots.add(node);
-    if (roots.has(node)) Object.assign(use, { owners: new Set([node]), direct: true, repeated: false });
+    if (roots.has(node)) Object.assign(use, { owners: new Set([node]), direct: true, repeated: false, views: new Set([node]) });
     for (const owner of use.owners) sizes.set(owner, (sizes.get(owner) ?? 0) + 1);
     if (operation.kind === 'reduce' || operation.kind === 'matmul')
       for (const owner of use.owners) anchored.add(owner);

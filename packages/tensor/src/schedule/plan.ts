@@ -35,6 +35,9 @@ export interface Plan {
   readonly outputs: ReadonlyMap<Node, number>;
 }
 
+/** How many free slots are looked at for one node: enough for a good fit, few enough for huge graphs. */
+const slotsTried = 64;
+
 const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].bytes;
 
 /** Whether `kernel` reads input `number` only at the element that it writes next. */
@@ -68,8 +71,7 @@ export function planMemory(
   wanted: readonly Node[],
   donated: ReadonlySet<Node>,
 ): Plan {
-  const externals = [...new Set(steps.flatMap(({ inputs }) => inputs.filter(isLeaf)))];
-  for (const leaf of donated) if (!externals.includes(leaf)) externals.push(leaf);
+  const externals = [...new Set([...steps.flatMap(({ inputs }) => inputs.filter(isLeaf)), ...donated])];
   const lastUse = new Map<Node, number>();
   steps.forEach(({ inputs }, time) => {
     for (const input of inputs) lastUse.set(input, time);
@@ -91,7 +93,9 @@ export function planMemory(
   };
   const fitsExactly = (position: number, node: Node): boolean => {
     const slot = sizeAt(position);
-    return slot.length === sizeOf(node.shape) && bytesOf(slot) === bytesOf(node);
+    // A buffer that outlives the run is read by its own dtype.
+    const same = outlives.has(node) ? slot.dtype === node.dtype : bytesOf(slot) === bytesOf(node);
+    return same && slot.length === sizeOf(node.shape);
   };
   const addSlot = (node: Node): number => {
     slots.push({ dtype: node.dtype, length: sizeOf(node.shape) });
@@ -99,16 +103,17 @@ export function planMemory(
   };
   const take = (list: number[], at: number): number => list.splice(at, 1)[0] as number;
 
-  /** A free scratch slot, the closest in size, grown if it is too small; or a new one. */
+  /** A free scratch slot, the closest in size of those freed last, grown if it is too small; or a new one. */
   const scratch = (node: Node): number => {
     const length = sizeOf(node.shape);
     let best = -1;
-    free.forEach((position, at) => {
-      const closer =
-        best < 0 ||
-        Math.abs(sizeAt(position).length - length) < Math.abs(sizeAt(free[best] as number).length - length);
-      if (bytesOf(sizeAt(position)) === bytesOf(node) && closer) best = at;
-    });
+    let distance = Number.POSITIVE_INFINITY;
+    for (let at = Math.max(0, free.length - slotsTried); at < free.length; at++) {
+      const slot = sizeAt(free[at] as number);
+      if (bytesOf(slot) !== bytesOf(node) || Math.abs(slot.length - length) >= distance) continue;
+      best = at;
+      distance = Math.abs(slot.length - length);
+    }
     if (best < 0) return addSlot(node);
     const position = take(free, best);
     const slot = sizeAt(position);
@@ -147,6 +152,7 @@ export function planMemory(
     if (known !== undefined) return known;
     const position = addSlot(node); // a node without elements, which no kernel writes
     positions.set(node, position);
+    if (outlives.has(node)) fresh.push(position);
     return position;
   };
 
@@ -160,7 +166,7 @@ export function planMemory(
       positions.set(node, position);
       return position;
     });
-    for (const input of step.inputs) {
+    for (const input of new Set(step.inputs)) {
       const position = positions.get(input) as number;
       if (lastUse.get(input) !== time || inherited.has(position) || outlives.has(input)) continue;
       if (position >= externals.length) free.push(position);
@@ -177,12 +183,7 @@ export function planMemory(
       outputTypes: step.outputs.map(({ dtype }) => dtype),
     };
   });
-  for (const node of wanted) {
-    if (positions.has(node)) continue;
-    const position = addSlot(node);
-    positions.set(node, position);
-    fresh.push(position);
-  }
+  wanted.forEach(positionOf);
   return {
     launches,
     externals,
