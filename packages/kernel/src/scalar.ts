@@ -80,8 +80,12 @@ export function scalarResult(op: ScalarOp, args: readonly DType[], target?: DTyp
     (op !== 'select' || args[0] === 'bool') &&
     (op !== 'bitcast' || target !== 'bool');
   if (!fits) {
-    const wanted = `${op === 'select' ? 'a bool and ' : ''}${values.length} of one dtype of kind ${facts.kinds.join(' or ')}`;
-    throw new TypeError(`${op}: got (${args.join(', ')}), wants ${wanted}; convert with cast`);
+    const [condition, count] = op === 'select' ? ['a bool and ', 2] : ['', facts.arity];
+    const wanted = `${condition}${count} of one dtype of kind ${facts.kinds.join(' or ')}`;
+    const [came, fitting] = op === 'bitcast' ? [` to ${target}`, ' to f32, i32 or u32'] : ['', ''];
+    throw new TypeError(
+      `${op}: got (${args.join(', ')})${came}, wants ${wanted}${fitting}; convert with cast`,
+    );
   }
   if (facts.result === 'bool') return 'bool';
   return facts.result === 'target' ? (target ?? first) : first;
