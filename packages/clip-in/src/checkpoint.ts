@@ -14,6 +14,9 @@ import { readSafetensors, type TensorRecord, type WrittenFile, writeSafetensors 
 /** A value that JSON can hold. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
 
+/** A configuration as the plain data that goes into a file. */
+export const toJson = (value: object): Json => JSON.parse(JSON.stringify(value)) as Json;
+
 /** What a checkpoint says of itself beside its tensors. */
 export interface CheckpointInfo {
   /** Steps done. */

@@ -3,7 +3,7 @@
  * where a checkpoint left off. What a step computes is the stage's business.
  */
 import type { Tensor } from '@clipin/tensor';
-import { loadCheckpoint, type Json, latestCheckpoint, saveCheckpoint } from '../checkpoint';
+import { latestCheckpoint, loadCheckpoint, saveCheckpoint, toJson } from '../checkpoint';
 import { recordToTree, treeToRecord } from '../treeRecord';
 
 /** What a step returns: the next state, and scalars to report, the loss first among them. */
@@ -37,7 +37,7 @@ export interface RunOptions {
   /** Go on from the latest checkpoint of the directory, if there is one. Default: false. */
   readonly resume?: boolean;
   /** The configuration that the checkpoint tells of. */
-  readonly config?: Json;
+  readonly config?: object;
   /** Called after every step with the number of steps done. */
   readonly onStep?: (done: number, metrics: Metrics) => void | Promise<void>;
   /** Stops after the step under way, and saves. */
@@ -62,7 +62,7 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
  */
 export async function runStage<State, Batch>(
   stage: Stage<State, Batch>,
-  { directory, saveEvery, resume = false, config = null, onStep, signal }: RunOptions = {},
+  { directory, saveEvery, resume = false, config = {}, onStep, signal }: RunOptions = {},
 ): Promise<StageResult<State>> {
   const folder = directory === undefined ? undefined : `${directory}/${stage.name}`;
   let { state, done } = await start(stage, resume ? folder : undefined);
@@ -70,7 +70,7 @@ export async function runStage<State, Batch>(
   let saved = done;
   const save = async () => {
     if (folder === undefined || saved === done) return;
-    const info = { step: done, config, metrics, state: { stage: stage.name, steps: stage.steps } };
+    const info = { step: done, config: toJson(config), metrics, state: { stage: stage.name, steps: stage.steps } };
     await saveCheckpoint(folder, `step-${String(done).padStart(6, '0')}`, { tensors: await treeToRecord(state), info });
     saved = done;
   };

@@ -1,0 +1,107 @@
+/**
+ * Trains the plain CLIP from which the demo starts: pictures of scenes and short captions, no edits, no long captions.
+ *
+ *     npm run example examples/pretrain.ts -- --steps 6000 --out runs/pretrain
+ *
+ * Goes on where it was stopped. The log (`log.jsonl`) has the loss, and every so often what the model can do on the
+ * validation split, drawn by a training hand and by the unseen one.
+ */
+import { appendFile, mkdir } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { TRAINING_HANDS, UNSEEN_HAND } from '@clipin/data';
+import { countParameters, sinCosPositions } from '@clipin/nn';
+import { init, randomKey } from '@clipin/tensor';
+import {
+  configurations,
+  dualEncoder,
+  encodersOf,
+  evaluationSets,
+  measure,
+  openWorld,
+  pretraining,
+  runStage,
+  saveCheckpoint,
+  toJson,
+  trainBatches,
+  treeToRecord,
+} from 'clip-in';
+
+const { values } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '6000' },
+    batch: { type: 'string', default: '128' },
+    rate: { type: 'string', default: '1e-3' },
+    seed: { type: 'string', default: '0' },
+    measure: { type: 'string', default: '500' },
+    out: { type: 'string', default: 'runs/pretrain' },
+  },
+});
+const settings = {
+  steps: Number(values.steps),
+  learningRate: Number(values.rate),
+  warmup: Math.min(200, Number(values.steps)),
+  weightDecay: 0.1,
+  betas: [0.9, 0.98] as const,
+  epsilon: 1e-6,
+  clipNorm: 1,
+};
+const device = await init();
+const world = openWorld([...TRAINING_HANDS, UNSEEN_HAND]);
+const config = {
+  ...configurations['small-world'],
+  text: { ...configurations['small-world'].text, vocabulary: world.tokenizer.size },
+};
+const { imageSize: canvas } = config.vision;
+const { contextLength: shortLength } = config.text;
+const model = dualEncoder(config, { positionInit: sinCosPositions(0.5) });
+const params = model.init(randomKey(Number(values.seed)));
+console.log(`${device.description}; ${countParameters(params).toLocaleString('en')} parameters`);
+
+const batch = { triplets: Number(values.batch), edits: 0, canvas, shortLength };
+const data = { ...world, hands: TRAINING_HANDS, seed: Number(values.seed), split: 'train', ...batch } as const;
+const stage = pretraining(model, params, settings, (from) => trainBatches(data, from, settings.steps));
+const sets = (['openmoji', UNSEEN_HAND] as const).map((hand) =>
+  evaluationSets({ hand, split: 'validation', pairsPerKind: 25, gallery: 200 }),
+);
+
+await mkdir(values.out, { recursive: true });
+const log = (entry: object) => appendFile(`${values.out}/log.jsonl`, `${JSON.stringify(entry)}\n`);
+const stop = new AbortController();
+process.once('SIGINT', () => stop.abort());
+const started = Date.now();
+const between = Number(values.measure);
+
+let { state, done, finished } = { state: stage.initial, done: 0, finished: false };
+for (let resume = true; !finished && !stop.signal.aborted; ) {
+  const until = new AbortController();
+  ({ state, done, finished } = await runStage(stage, {
+    directory: values.out,
+    resume,
+    config: { model: config, settings, data: { ...batch, seed: data.seed } },
+    signal: until.signal,
+    async onStep(step, metrics) {
+      if (step % 20 === 0) {
+        const seconds = (Date.now() - started) / 1000;
+        console.log(`step ${step}  loss ${metrics.loss.toFixed(3)}  ${seconds.toFixed(0)} s`);
+        await log({ step, seconds, ...metrics });
+      }
+      if (step % between === 0 || stop.signal.aborted) until.abort();
+    },
+  }));
+  for (const set of sets) {
+    const { pairAccuracy, perKind, retrieval, classification } = await measure(
+      encodersOf(model, state.params),
+      set,
+      world,
+      canvas,
+    );
+    console.log(`step ${done}  ${set.hand}: pairs ${pairAccuracy.toFixed(1)}, R@1 ${retrieval.short.textToImage[1]}`);
+    await log({ step: done, hand: set.hand, pairAccuracy, perKind, retrieval: retrieval.short, classification });
+  }
+}
+if (finished) {
+  const made = toJson({ model: config, settings, vocabulary: world.tokenizer.toJSON() });
+  const info = { step: done, config: made, metrics: null };
+  const path = await saveCheckpoint(values.out, 'model', { tensors: await treeToRecord(state.params), info });
+  console.log(`saved ${path}`);
+}

@@ -1,0 +1,54 @@
+/** A model as functions from pixels and ids to embeddings on the host, any number of them at a time. */
+import { jit, type Tensor, tensor } from '@clipin/tensor';
+import type { DualEncoder, DualEncoderParams } from '../model';
+
+/** Embeds plain arrays. Rows of the results have unit length. */
+export interface Encoders {
+  /** Width of an embedding. */
+  readonly width: number;
+  /** Most tokens of a text. */
+  readonly contextLength: number;
+  /** `[count, side, side, 3]` → `[count, width]`. */
+  images(pixels: Float32Array): Promise<Float32Array>;
+  /** `[count, length]` → `[count, width]`, where `length` is at most the context length. */
+  texts(ids: Int32Array, length: number): Promise<Float32Array>;
+}
+
+/** Rows that a device embeds at a time; the last batch is filled up, so that one program serves all. */
+const rowsAtOnce = 64;
+
+/** The encoders of a model with these parameters, which must not be donated meanwhile. */
+export function encodersOf({ config, image, text }: DualEncoder, params: DualEncoderParams): Encoders {
+  const embedImages = jit((p: DualEncoderParams['image'], pixels: Tensor) => image.apply(p, pixels));
+  const embedTexts = jit((p: DualEncoderParams['text'], ids: Tensor) => text.apply(p, ids));
+  const { imageSize } = config.vision;
+  return {
+    width: config.embedding,
+    contextLength: config.text.contextLength,
+    images: (pixels) =>
+      inBatches(pixels, [imageSize, imageSize, 3], config.embedding, (rows) => embedImages(params.image, rows)),
+    texts: (ids, length) => inBatches(ids, [length], config.embedding, (rows) => embedTexts(params.text, rows)),
+  };
+}
+
+async function inBatches(
+  data: Float32Array | Int32Array,
+  row: readonly number[],
+  width: number,
+  embed: (rows: Tensor) => Tensor,
+): Promise<Float32Array> {
+  const length = row.reduce((product, n) => product * n, 1);
+  const count = data.length / length;
+  if (!Number.isInteger(count)) throw new RangeError(`encoders: ${data.length} values are no rows of [${row.join(', ')}]`);
+  const result = new Float32Array(count * width);
+  for (let start = 0; start < count; start += rowsAtOnce) {
+    const some = data.subarray(start * length, (start + rowsAtOnce) * length);
+    const filled = data instanceof Float32Array ? new Float32Array(rowsAtOnce * length) : new Int32Array(rowsAtOnce * length);
+    filled.set(some);
+    using rows = tensor(filled, [rowsAtOnce, ...row]);
+    using embedded = embed(rows);
+    const values = await embedded.data();
+    result.set(values.subarray(0, Math.min(rowsAtOnce, count - start) * width), start * width);
+  }
+  return result;
+}
