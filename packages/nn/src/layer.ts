@@ -19,10 +19,10 @@ export type ParamsOf<L> = L extends Initializable<infer Params> ? Params : never
 /** Types of the parameters of several layers, by name. */
 export type ParamsOfEach<L> = { [Name in keyof L]: ParamsOf<L[Name]> };
 
-/** A layer whose types follow from its two functions. */
-export const layer = <Params, Inputs extends readonly unknown[], Output>(
-  definition: Layer<Params, Inputs, Output>,
-): Layer<Params, Inputs, Output> => definition;
+/** A layer whose types follow from its two functions; it fits `Layer` of the same types. */
+export const layer = <Params, Apply extends (params: Params, ...inputs: never) => unknown>(
+  definition: Initializable<Params> & { readonly apply: Apply },
+): Initializable<Params> & { readonly apply: Apply } => definition;
 
 /** Parameters of several layers under their names, each from a key of its own. */
 export function initEach<L extends Readonly<Record<string, Initializable<unknown>>>>(
