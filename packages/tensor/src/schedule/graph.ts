@@ -90,18 +90,26 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
   const roots = new Set<Node>(outputs.filter((node) => !isLeaf(node)));
   const costs = inlineCosts(nodes);
   const uses = new Map<Node, Use>(
-    nodes.map((node) => [node, { owners: new Set(), direct: true, repeated: false }]),
+    nodes.map((node) => [node, { owners: new Set(), direct: true, repeated: false, views: new Set() }]),
   );
   const anchored = new Set<Node>();
   const sizes = new Map<Node, number>();
+  const ways = new Map<Node, number>();
 
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i] as Node;
     const { operation } = node;
     const use = uses.get(node) as Use;
     if (operation.kind === 'constant' || operation.kind === 'iota') continue;
+    ways.set(
+      node,
+      [...use.views].reduce((sum, view) => sum + (ways.get(view) ?? 1), 0),
+    );
     if (!roots.has(node) && !staysInside(node, use)) roots.add(node);
-    if (roots.has(node)) Object.assign(use, { owners: new Set([node]), direct: true, repeated: false, views: new Set([node]) });
+    if (roots.has(node)) {
+      Object.assign(use, { owners: new Set([node]), direct: true, repeated: false, views: new Set([node]) });
+      ways.set(node, 1);
+    }
     for (const owner of use.owners) sizes.set(owner, (sizes.get(owner) ?? 0) + 1);
     if (operation.kind === 'reduce' || operation.kind === 'matmul')
       for (const owner of use.owners) anchored.add(owner);
@@ -112,15 +120,16 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
   function staysInside(node: Node, { owners, direct, repeated }: Use): boolean {
     const { kind } = node.operation;
     if (kind === 'routine') return false;
-    if (isMovement(node.operation)) return true;
+    const room = (most: number) => [...owners].every((root) => (sizes.get(root) ?? 0) < most);
+    if (isMovement(node.operation)) return room(kernelDepth);
     const [owner] = owners;
     if (kind === 'reduce' || kind === 'matmul') {
       return owners.size === 1 && direct && owner !== undefined && !anchored.has(owner);
     }
     const cost = costs.get(node) ?? 0;
     if (repeated && cost >= cheapCost) return false;
-    if (owners.size > 1 && cost > cheapCost) return false;
-    return [...owners].every((root) => (sizes.get(root) ?? 0) < kernelNodes);
+    if ((ways.get(node) ?? 1) > 1 && cost > cheapCost) return false;
+    return room(kernelNodes);
   }
 
   function tellInputs(node: Node, use: Use): void {
@@ -141,6 +150,8 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
       }
       const told = uses.get(input) as Use;
       for (const owner of use.owners) told.owners.add(owner);
+      const views = operation.kind === 'scalar' ? use.views : [node];
+      for (const view of views) told.views.add(view);
       const elementwise = operation.kind === 'scalar' || operation.kind === 'reshape';
       told.direct &&= elementwise && use.direct;
       const grows = operation.kind === 'expand' && sizeOf(node.shape) > sizeOf(input.shape);

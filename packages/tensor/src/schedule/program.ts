@@ -78,7 +78,11 @@ export class ProgramWriter {
   }
 
   #emit(instruction: Instruction): number {
-    const key = JSON.stringify(instruction);
+    // JSON has no NaN, infinities and −0, which constants may be.
+    const key =
+      instruction.op === 'constant'
+        ? `${instruction.dtype} ${Object.is(instruction.value, -0) ? '-0' : instruction.value}`
+        : JSON.stringify(instruction);
     const known = this.#emitted.get(key);
     if (known !== undefined) return known;
     const number = this.#instructions.push(instruction) - 1;
