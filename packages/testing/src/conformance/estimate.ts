@@ -69,10 +69,8 @@ function estimateFunction(op: keyof typeof functionError, x: Estimate): Estimate
   const low = x.low - x.error;
   if (low < least || x.high + x.error > most || (op === 'sqrt' && x.error > 0 && low < 2 ** -10))
     return undefined;
-  const periodic = op === 'sin' || op === 'cos';
-  const bounded = periodic || op === 'tanh' || op === 'erf';
-  const compute = Math[op === 'erf' ? 'tanh' : op];
-  const range = bounded ? { low: -1, high: 1 } : { low: compute(x.low), high: compute(x.high) };
+  const grows = op === 'sqrt' || op === 'exp' || op === 'log';
+  const range = grows ? { low: Math[op](x.low), high: Math[op](x.high) } : { low: -1, high: 1 };
   const y = Math.max(Math.abs(range.low), Math.abs(range.high));
   const slopes = { sqrt: 1 / Math.sqrt(low), exp: Math.exp(x.high + x.error), log: 1 / low, erf: 1.2 };
   const slope = x.error === 0 ? 0 : op in slopes ? slopes[op as keyof typeof slopes] : 1;
