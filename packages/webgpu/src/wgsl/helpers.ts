@@ -57,6 +57,19 @@ const helpers: Record<string, Helper> = {
   return select(select(inside, ${u}(0xffffffffu), x >= ${f}(4294967296.0)), ${u}(0u), is_nan${n}(x));
 }`,
   },
+  // Builtin functions may turn NaN into numbers; training that diverges has to show.
+  exp_nan: {
+    needs: ['is_nan'],
+    text: ({ f, n }) => `fn exp_nan${n}(x: ${f}) -> ${f} { return select(exp(x), x, is_nan${n}(x)); }`,
+  },
+  log_nan: {
+    needs: ['is_nan', 'from_bits'],
+    text: ({ f, u, n }) =>
+      `fn log_nan${n}(x: ${f}) -> ${f} {
+  let y = select(log(x), from_bits${n}(${u}(0xff800000u)), x == ${f}(0.0));
+  return select(select(y, from_bits${n}(${u}(0x7fc00000u)), x < ${f}(0.0)), x, is_nan${n}(x));
+}`,
+  },
   /** Sine of `x + quarter · π/2`: quadrants taken off with π/2 in three parts, then Taylor series on ±π/4. */
   sine: {
     text: ({ f, i, n }) =>
@@ -72,24 +85,28 @@ const helpers: Record<string, Helper> = {
 }`,
   },
   /** A rational function near 0, where exponentials lose digits; beyond 10 it is ±1, so nothing overflows. */
-  tanh_f: {
+  tanh_nan: {
+    needs: ['is_nan'],
     text: ({ f, n }) =>
-      `fn tanh_f${n}(x: ${f}) -> ${f} {
+      `fn tanh_nan${n}(x: ${f}) -> ${f} {
   let z = x * x;
   let near = x * (945.0 + z * (105.0 + z)) / (945.0 + z * (420.0 + z * 15.0));
   let size = select(abs(x), ${f}(10.0), abs(x) > ${f}(10.0));
   let far = 1.0 - 2.0 / (exp(2.0 * size) + 1.0);
-  return select(select(far, -far, x < ${f}(0.0)), near, abs(x) < ${f}(0.6));
+  let y = select(select(far, -far, x < ${f}(0.0)), near, abs(x) < ${f}(0.6));
+  return select(y, x, is_nan${n}(x));
 }`,
   },
   erf: {
+    needs: ['is_nan'],
     text: ({ f, n }) =>
       `fn erf${n}(x: ${f}) -> ${f} {
   let z = x * x;
   let near = x * ${horner(erfSmall, 'z')};
   let size = select(abs(x), ${f}(4.0), abs(x) > ${f}(4.0));
   let far = 1.0 - exp(${horner(erfTail, 'size')});
-  return select(select(far, -far, x < ${f}(0.0)), near, abs(x) < ${f}(1.0));
+  let y = select(select(far, -far, x < ${f}(0.0)), near, abs(x) < ${f}(1.0));
+  return select(y, x, is_nan${n}(x));
 }`,
   },
 };

@@ -119,7 +119,7 @@ const shiftAxes = (program: LoopKernel['program']): LoopKernel['program'] =>
 function lowerMatmul(given: Task<MatmulKernel>, profile: Profile): Lowered {
   const task = collapseMatmul(given);
   const { kernel } = task;
-  const pieces = profile.workgroupMemory ? piecesOfK(kernel) : 1;
+  const pieces = profile.workgroupMemory ? piecesOfK(kernel, profile) : 1;
   if (pieces < 2) return { tasks: [task], scratch: [] };
   const chunk = Math.ceil(kernel.k / pieces / 16) * 16;
   const count = Math.ceil(kernel.k / chunk);

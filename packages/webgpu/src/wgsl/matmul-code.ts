@@ -3,6 +3,7 @@
  * what drivers that compute on the CPU run fastest. Also what all matrix products share: operands and the epilogue.
  */
 import type { Affine, MatmulKernel, Operand } from '@clipin/kernel';
+import { sizeOf } from '@clipin/kernel';
 import { collapseMatmul } from './collapse';
 import { writeIndices } from './loop-code';
 import { affineCode, type Scope, unpackFor, unpackStores, writeBody } from './program-code';
@@ -37,35 +38,39 @@ export interface MatmulPlan {
 const staysAligned = (index: Affine, runAxis: number): boolean =>
   index.offset % 4 === 0 && index.strides.every((stride, axis) => axis === runAxis || stride % 4 === 0);
 
-function planOperand(
-  shader: Shader,
-  operand: Operand,
-  sizes: { other: number; k: number },
-  kAxis: number,
-  otherAxis: number,
-): OperandPlan {
+/** An operand's place among the axes of its affine function, and whether runs along `k` are of use. */
+interface Layout {
+  readonly kAxis: number;
+  readonly otherAxis: number;
+  readonly k: number;
+  readonly other: number;
+  readonly alongK: boolean;
+}
+
+function planOperand(shader: Shader, operand: Operand, layout: Layout): OperandPlan {
+  const { kAxis, otherAxis, k, other, alongK } = layout;
   const { strides } = operand.index;
   const number = shader.inputNumber(operand.input);
-  const along = (axis: number, size: number) => strides[axis] === 1 && size % 4 === 0 && size > 0;
-  const run: Run = along(otherAxis, sizes.other) ? 'other' : along(kAxis, sizes.k) ? 'k' : 'none';
-  const runAxis = run === 'k' ? kAxis : otherAxis;
-  if (run === 'none' || !staysAligned(operand.index, runAxis)) shader.unpack(number);
+  const runs = (axis: number, size: number) => strides[axis] === 1 && size % 4 === 0 && size > 0;
+  const run: Run = runs(otherAxis, other) ? 'other' : alongK && runs(kAxis, k) ? 'k' : 'none';
+  if (run === 'none' || !staysAligned(operand.index, run === 'k' ? kAxis : otherAxis)) shader.unpack(number);
   const batch = { offset: operand.index.offset, strides: strides.slice(0, -2) };
   return { number, run, batch, other: strides[otherAxis] as number, k: strides[kAxis] as number };
 }
 
-/** Collapses the task and decides how its operands are read. */
-export function planMatmul(given: Task<MatmulKernel>): MatmulPlan {
+/** Collapses the task and decides how its operands are read: `alongK` says whether runs along `k` are of use. */
+export function planMatmul(given: Task<MatmulKernel>, alongK: boolean): MatmulPlan {
   const task = collapseMatmul(given);
   const { kernel } = task;
   const shader = new Shader(task);
   const rank = kernel.batch.length;
   const laneAxis = rank + 1;
-  const ragged = kernel.n % 4 !== 0;
-  const a = planOperand(shader, kernel.a, { other: kernel.m, k: kernel.k }, rank + 1, rank);
-  const b = planOperand(shader, kernel.b, { other: kernel.n, k: kernel.k }, rank, rank + 1);
+  const { m, n, k } = kernel;
+  const a = planOperand(shader, kernel.a, { kAxis: rank + 1, otherAxis: rank, k, other: m, alongK });
+  const b = planOperand(shader, kernel.b, { kAxis: rank, otherAxis: rank + 1, k, other: n, alongK });
   const reduced = { name: 'total', lanes: 4, dtype: 'f32' } as const;
   unpackFor(shader, kernel.program, { laneAxis, reduced });
+  const ragged = n % 4 !== 0;
   unpackStores(shader, placesOf(task), laneAxis, ragged);
   return { task, shader, a, b, laneAxis, ragged };
 }
@@ -73,18 +78,6 @@ export function planMatmul(given: Task<MatmulKernel>): MatmulPlan {
 /** `x · stride` where the stride is a parameter, or 1 or 0. */
 export const times = (shader: Shader, x: string, stride: number): string =>
   stride === 1 ? x : stride === 0 ? '0' : `${x} * ${shader.param(stride)}`;
-
-/** The range of `k` that this invocation sums: all of it, or the piece that the first batch axis numbers. */
-export function writeRange(
-  { task, shader }: MatmulPlan,
-  batch: readonly string[],
-  end: string,
-): [string, string] {
-  if (!task.chunk) return ['0', end];
-  const chunk = shader.param(task.chunk);
-  const from = shader.let('f', `${batch[0]} * ${chunk}`);
-  return [from, shader.let('t', `min(${from} + ${chunk}, ${end})`)];
-}
 
 /**
  * Runs the epilogue over a tile of sums and stores it.
@@ -139,39 +132,23 @@ function clampedRuns(shader: Shader, first: string, count: number, limit: string
   return range(count / 4).map((i) => shader.let('q', `${base} + min(${first} + ${i * 4}, ${limit} - 4)`));
 }
 
-/**
- * Writes the loads of one operand for a step over `k`, and gives the expressions of its values:
- * `value(step, i)` is element `i` of the tile at `k + step`.
- */
-function loadOperand(
-  shader: Shader,
-  operand: OperandPlan,
-  starts: readonly string[],
-  steps: number,
-): (step: number, i: number) => string {
-  const { number, run, k } = operand;
-  if (run === 'k' && steps === 4) {
-    const runs = starts.map((start) =>
-      shader.let('x', shader.loadRun(number, `(${start} + ${times(shader, 'k', k)})`)),
-    );
-    return (step, i) => `${runs[i]}.${'xyzw'[step]}`;
-  }
-  const at = (step: number) => times(shader, step ? `(k + ${step})` : 'k', k);
-  if (run === 'other') {
-    const runs = range(steps).map((step) =>
-      starts.map((start) => shader.let('x', shader.loadRun(number, `(${start} + ${at(step)})`))),
-    );
-    return (step, i) => `${runs[step]?.[i >> 2]}.${'xyzw'[i & 3]}`;
-  }
-  const each = range(steps).map((step) =>
-    starts.map((start) => shader.let('x', shader.load(number, `${start} + ${at(step)}`))),
+/** Writes the loads of one operand at `k`, and gives the expressions of the tile's elements, or of its runs of four. */
+function loadOperand(shader: Shader, { number, run, k }: OperandPlan, starts: readonly string[]): string[] {
+  const at = times(shader, 'k', k);
+  return starts.map((start) =>
+    shader.let(
+      'x',
+      run === 'other'
+        ? shader.loadRun(number, `(${start} + ${at})`)
+        : shader.load(number, `${start} + ${at}`),
+    ),
   );
-  return (step, i) => `${each[step]?.[i]}`;
 }
 
 /** The dispatch of a matrix product in register tiles. */
 export function registerMatmulCode(given: Task<MatmulKernel>): Dispatch {
-  const plan = planMatmul(given);
+  // Runs along `k` would save loads but need four steps of the tile at once, more than the registers of a CPU hold.
+  const plan = planMatmul(given, false);
   const { shader, task, a, b } = plan;
   const { batch, m, n, k } = task.kernel;
   const rows = m > 4 ? 8 : m > 1 ? 4 : 1;
@@ -191,12 +168,10 @@ export function registerMatmulCode(given: Task<MatmulKernel>): Dispatch {
   const scope: Scope = { shader, indices };
   const aBase = shader.let('o', affineCode(scope, a.batch));
   const bBase = shader.let('o', affineCode(scope, b.batch));
-  const runA = a.run === 'other' && rows > 1;
-  const aPlan: OperandPlan = a.run === 'other' && !runA ? { ...a, run: 'none' } : a;
-  if (aPlan.run === 'none') shader.unpack(a.number);
-  const aStarts = runA
-    ? clampedRuns(shader, row, rows, limits.m, aBase)
-    : clamped(shader, row, rows, limits.m, a.other, aBase);
+  const aStarts =
+    a.run === 'other'
+      ? clampedRuns(shader, row, rows, limits.m, aBase)
+      : clamped(shader, row, rows, limits.m, a.other, aBase);
   const bStarts =
     b.run === 'other'
       ? clampedRuns(shader, column, columns, limits.n, bBase)
@@ -205,38 +180,22 @@ export function registerMatmulCode(given: Task<MatmulKernel>): Dispatch {
   const perRow = columns / 4;
   const sums = range(rows * perRow).map(() => shader.name('c'));
   for (const sum of sums) shader.line(`var ${sum} = vec4<f32>(0.0);`);
-  const [from, to] = writeRange(plan, indices, shader.param(k));
-  const steps = aPlan.run === 'k' || b.run === 'k' ? 4 : 1;
-  shader.line(`for (var k = ${from}; k < ${to}; k += ${steps}) {`);
-  const aValue = loadOperand(shader, aPlan, aStarts, steps);
-  const bValue = loadOperand(shader, b, bStarts, steps);
-  for (const step of range(steps)) {
-    const right = range(perRow).map((part) => bVector(shader, b, bValue, step, part));
-    for (const i of range(rows)) {
-      for (const part of range(perRow)) {
-        const sum = sums[i * perRow + part];
-        shader.line(`${sum} = fma(vec4<f32>(${aValue(step, i)}), ${right[part]}, ${sum});`);
-      }
-    }
+  shader.line(`for (var k = 0; k < ${shader.param(k)}; k++) {`);
+  const left = loadOperand(shader, a, aStarts);
+  const right = loadOperand(shader, b, bStarts);
+  const vectors = range(perRow).map((part) =>
+    b.run === 'other'
+      ? (right[part] as string)
+      : shader.let('y', `vec4<f32>(${right.slice(part * 4, part * 4 + 4).join(', ')})`),
+  );
+  for (const i of range(rows)) {
+    const value = a.run === 'other' ? `${left[i >> 2]}.${'xyzw'[i & 3]}` : left[i];
+    vectors.forEach((vector, part) => {
+      const sum = sums[i * perRow + part];
+      shader.line(`${sum} = fma(vec4<f32>(${value}), ${vector}, ${sum});`);
+    });
   }
   shader.line('}');
   writeEpilogue(plan, { sums, perRow, row, column }, indices, limits);
-  return shader.finish(columnGroups * rowTiles * batch.reduce((product, size_) => product * size_, 1), size);
-}
-
-/** Four columns of `b` as a vec4: as loaded, or put together. */
-function bVector(
-  shader: Shader,
-  b: OperandPlan,
-  value: (step: number, i: number) => string,
-  step: number,
-  part: number,
-): string {
-  if (b.run === 'other') return value(step, part * 4).slice(0, -2);
-  return shader.let(
-    'y',
-    `vec4<f32>(${range(4)
-      .map((i) => value(step, part * 4 + i))
-      .join(', ')})`,
-  );
+  return shader.finish(columnGroups * rowTiles * sizeOf(batch), size);
 }

@@ -10,12 +10,26 @@ export interface Profile {
   readonly workgroupMemory: boolean;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;
+  /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
+  readonly workgroups: number;
   /** The most scratch memory that one launch takes, in bytes. */
   readonly scratchBytes: number;
 }
 
 /** The two profiles. */
 export const profiles: Readonly<Record<Profile['name'], Profile>> = {
-  software: { name: 'software', workgroupMemory: false, invocations: 64, scratchBytes: 64 * 2 ** 20 },
-  hardware: { name: 'hardware', workgroupMemory: true, invocations: 32768, scratchBytes: 128 * 2 ** 20 },
+  software: {
+    name: 'software',
+    workgroupMemory: false,
+    invocations: 64,
+    workgroups: 1,
+    scratchBytes: 64 * 2 ** 20,
+  },
+  hardware: {
+    name: 'hardware',
+    workgroupMemory: true,
+    invocations: 32768,
+    workgroups: 256,
+    scratchBytes: 128 * 2 ** 20,
+  },
 };

@@ -6,14 +6,8 @@
  */
 import type { MatmulKernel } from '@clipin/kernel';
 import { writeIndices } from './loop-code';
-import {
-  type MatmulPlan,
-  type OperandPlan,
-  planMatmul,
-  times,
-  writeEpilogue,
-  writeRange,
-} from './matmul-code';
+import { type MatmulPlan, type OperandPlan, planMatmul, times, writeEpilogue } from './matmul-code';
+import type { Profile } from './profile';
 import { affineCode } from './program-code';
 import type { Shader } from './shader';
 import type { Dispatch, Task } from './task';
@@ -36,17 +30,17 @@ const tilesOf = ({ batch, m, n }: MatmulKernel, { tile }: Tiling): number =>
   Math.ceil(m / tile) * Math.ceil(n / tile) * batch.reduce((product, size) => product * size, 1);
 
 /** The largest tiling that leaves enough tiles for a GPU's processors. */
-function chooseTiling(kernel: MatmulKernel): Tiling {
+function chooseTiling(kernel: MatmulKernel, { workgroups }: Profile): Tiling {
   const fits = (tiling: Tiling, enough: number) =>
     tilesOf(kernel, tiling) >= enough && Math.min(kernel.m, kernel.n) > tiling.tile / 2;
-  if (fits(large, 256)) return large;
-  return fits(medium, 64) ? medium : small;
+  if (fits(large, workgroups)) return large;
+  return fits(medium, workgroups / 4) ? medium : small;
 }
 
 /** How many pieces `k` should be cut into, so that there are enough tiles for a GPU's processors. */
-export function piecesOfK(kernel: MatmulKernel): number {
-  const tiles = tilesOf(kernel, chooseTiling(kernel));
-  return Math.max(1, Math.min(Math.floor(256 / tiles), Math.floor(kernel.k / 256)));
+export function piecesOfK(kernel: MatmulKernel, profile: Profile): number {
+  const tiles = tilesOf(kernel, chooseTiling(kernel, profile));
+  return Math.max(1, Math.min(Math.floor(profile.workgroups / tiles), Math.floor(kernel.k / 256)));
 }
 
 const range = (n: number): number[] => [...Array(n).keys()];
@@ -89,12 +83,20 @@ function writeBlock(
   });
 }
 
+/** The range of `k` that this invocation sums: all of it, or the piece that the first batch axis numbers. */
+function writeRange({ task, shader }: MatmulPlan, batch: readonly string[], end: string): [string, string] {
+  if (!task.chunk) return ['0', end];
+  const chunk = shader.param(task.chunk);
+  const from = shader.let('f', `${batch[0]} * ${chunk}`);
+  return [from, shader.let('t', `min(${from} + ${chunk}, ${end})`)];
+}
+
 /** The dispatch of a matrix product in workgroup tiles. */
-export function tiledMatmulCode(given: Task<MatmulKernel>): Dispatch {
-  const plan: MatmulPlan = planMatmul(given);
+export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Dispatch {
+  const plan: MatmulPlan = planMatmul(given, true);
   const { shader, task, a, b } = plan;
   const { batch, m, n, k } = task.kernel;
-  const { tile, rows, columns } = chooseTiling(task.kernel);
+  const { tile, rows, columns } = chooseTiling(task.kernel, profile);
   const across = tile / columns;
   const size = across * (tile / rows);
   const blocks = tile / 4;
