@@ -119,7 +119,7 @@ function trace<A extends readonly unknown[]>(
   );
   // The arguments have the structure of those of the call, tensor for tensor.
   const result = flatten(traced(() => fn(...(unflatten(structure, parameters) as readonly unknown[] as A))));
-  deviceOf('jit', result.leaves);
+  if (result.leaves.length > 0) deviceOf('jit', [...parameters, ...result.leaves]);
   realize(capturedBy(result.leaves, start));
 
   const handedBack = new Set<Node>(result.leaves.filter((leaf) => leaf.operation.kind === 'parameter'));
@@ -202,12 +202,17 @@ const countTensors = (structure: Structure): number => {
 
 function replay<R>(compiled: Compiled, tensors: readonly Tensor[]): R {
   const { device, taken } = compiled;
+  const kept = new Set(compiled.kept.values());
   const table = new Array<Storage>(compiled.tableLength);
   for (const [position, storage] of compiled.kept) table[position] = checkKept(storage);
   tensors.forEach((tensor, i) => {
     const position = compiled.arguments[i] as number;
     const storage = storageOf(tensor);
-    if (taken[i]) checkNotKept(compiled, storage, tensor);
+    if (taken[i] && kept.has(storage)) {
+      throw new Error(
+        `jit: ${String(tensor)} is donated, but the function also closed over it; use the argument alone`,
+      );
+    }
     if (position >= 0) table[position] = storage;
   });
   const fresh = allocateSlots(
@@ -244,13 +249,4 @@ function replay<R>(compiled: Compiled, tensors: readonly Tensor[]): R {
 function checkKept(storage: Storage): Storage {
   if (storage.fate === 'live') return storage;
   throw new Error(`jit: a tensor that the function closed over was ${storage.fate}; pass it as an argument`);
-}
-
-function checkNotKept({ kept }: Compiled, given: Storage, tensor: Tensor): void {
-  for (const storage of kept.values()) {
-    if (storage !== given) continue;
-    throw new Error(
-      `jit: ${String(tensor)} is donated, but the function also closed over it; use the argument alone`,
-    );
-  }
 }
