@@ -20,10 +20,8 @@ import {
   openWorld,
   pretraining,
   runStage,
-  saveCheckpoint,
-  toJson,
+  saveModel,
   trainBatches,
-  treeToRecord,
 } from 'clip-in';
 
 const { values } = parseArgs({
@@ -71,37 +69,34 @@ process.once('SIGINT', () => stop.abort());
 const started = Date.now();
 const between = Number(values.measure);
 
-let { state, done, finished } = { state: stage.initial, done: 0, finished: false };
-for (let resume = true; !finished && !stop.signal.aborted; ) {
-  const until = new AbortController();
-  ({ state, done, finished } = await runStage(stage, {
-    directory: values.out,
-    resume,
-    config: { model: config, settings, data: { ...batch, seed: data.seed } },
-    signal: until.signal,
-    async onStep(step, metrics) {
-      if (step % 20 === 0) {
-        const seconds = (Date.now() - started) / 1000;
-        console.log(`step ${step}  loss ${metrics.loss.toFixed(3)}  ${seconds.toFixed(0)} s`);
-        await log({ step, seconds, ...metrics });
-      }
-      if (step % between === 0 || stop.signal.aborted) until.abort();
-    },
-  }));
+const encode = encodersOf(model);
+
+async function report(step: number, current: typeof params): Promise<void> {
   for (const set of sets) {
-    const { pairAccuracy, perKind, retrieval, classification } = await measure(
-      encodersOf(model, state.params),
-      set,
-      world,
-      canvas,
-    );
-    console.log(`step ${done}  ${set.hand}: pairs ${pairAccuracy.toFixed(1)}, R@1 ${retrieval.short.textToImage[1]}`);
-    await log({ step: done, hand: set.hand, pairAccuracy, perKind, retrieval: retrieval.short, classification });
+    const figures = await measure(encode(current), set, world, canvas);
+    const { pairAccuracy, perKind, retrieval, classification } = figures;
+    console.log(`step ${step}  ${set.hand}: pairs ${pairAccuracy.toFixed(1)}, R@1 ${retrieval.short.textToImage[1]}`);
+    await log({ step, hand: set.hand, pairAccuracy, perKind, retrieval: retrieval.short, classification });
   }
 }
+
+const { state, done, finished } = await runStage(stage, {
+  directory: values.out,
+  saveEvery: between,
+  resume: true,
+  config: { model: config, settings, data: { ...batch, seed: data.seed } },
+  signal: stop.signal,
+  async onStep(step, metrics, { params: current }) {
+    if (step % 20 === 0) {
+      const seconds = (Date.now() - started) / 1000;
+      console.log(`step ${step}  loss ${metrics.loss.toFixed(3)}  ${seconds.toFixed(0)} s`);
+      await log({ step, seconds, ...metrics });
+    }
+    if (step % between === 0) await report(step, current);
+  },
+});
 if (finished) {
-  const made = toJson({ model: config, settings, vocabulary: world.tokenizer.toJSON() });
-  const info = { step: done, config: made, metrics: null };
-  const path = await saveCheckpoint(values.out, 'model', { tensors: await treeToRecord(state.params), info });
-  console.log(`saved ${path}`);
+  const trained = { model, params: state.params, vocabulary: world.tokenizer.toJSON() };
+  await saveModel(`${values.out}/model`, trained, { step: done, settings: { ...settings, ...batch } });
+  console.log(`saved ${values.out}/model`);
 }

@@ -90,3 +90,7 @@ export {
   type Retrieval,
   retrieval,
 } from './metrics';
+// The recipe, and models on disk
+export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
+export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
+export type { StepLog } from './training/log';

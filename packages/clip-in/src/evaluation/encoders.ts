@@ -17,18 +17,21 @@ export interface Encoders {
 /** Rows that a device embeds at a time; the last batch is filled up, so that one program serves all. */
 const rowsAtOnce = 64;
 
-/** The encoders of a model with these parameters, which must not be donated meanwhile. */
-export function encodersOf({ config, image, text }: DualEncoder, params: DualEncoderParams): Encoders {
+/**
+ * The encoders of a model, for any parameters: `encodersOf(model)(params)`. The parameters must not be donated while the
+ * encoders are in use.
+ */
+export function encodersOf({ config, image, text }: DualEncoder): (params: DualEncoderParams) => Encoders {
   const embedImages = jit((p: DualEncoderParams['image'], pixels: Tensor) => image.apply(p, pixels));
   const embedTexts = jit((p: DualEncoderParams['text'], ids: Tensor) => text.apply(p, ids));
   const { imageSize } = config.vision;
-  return {
+  return (params) => ({
     width: config.embedding,
     contextLength: config.text.contextLength,
     images: (pixels) =>
       inBatches(pixels, [imageSize, imageSize, 3], config.embedding, (rows) => embedImages(params.image, rows)),
     texts: (ids, length) => inBatches(ids, [length], config.embedding, (rows) => embedTexts(params.text, rows)),
-  };
+  });
 }
 
 async function inBatches(

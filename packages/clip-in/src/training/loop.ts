@@ -2,6 +2,8 @@
  * The training loop of every stage: feeds batches to a compiled step, reports, saves, stops when asked to, and goes on
  * where a checkpoint left off. What a step computes is the stage's business.
  */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Tensor } from '@clipin/tensor';
 import { latestCheckpoint, loadCheckpoint, saveCheckpoint, toJson } from '../checkpoint';
 import { recordToTree, treeToRecord } from '../treeRecord';
@@ -29,17 +31,21 @@ export interface Stage<State, Batch> {
 }
 
 /** How a stage is run. */
-export interface RunOptions {
+export interface RunOptions<State> {
   /** Where checkpoints go, in a directory of the stage's name. Default: none are written. */
   readonly directory?: string;
   /** Steps between checkpoints. Default: only at the end and when stopped. */
   readonly saveEvery?: number;
-  /** Go on from the latest checkpoint of the directory, if there is one. Default: false. */
+  /** Go on from the stage's latest checkpoint, if there is one; else those of an earlier run are deleted. Default: false. */
   readonly resume?: boolean;
+  /** How many checkpoints to keep. Default: 2. */
+  readonly keep?: number;
   /** The configuration that the checkpoint tells of. */
   readonly config?: object;
-  /** Called after every step with the number of steps done. */
-  readonly onStep?: (done: number, metrics: Metrics) => void | Promise<void>;
+  /** Called before the first step with the number of steps that a resumed run has done already. */
+  readonly onStart?: (done: number) => void;
+  /** Called after every step with the number of steps done; the state is the next step's, to be read only. */
+  readonly onStep?: (done: number, metrics: Metrics, state: State) => void | Promise<void>;
   /** Stops after the step under way, and saves. */
   readonly signal?: AbortSignal;
 }
@@ -62,19 +68,22 @@ const breathe = (): Promise<void> => new Promise((resolve) => setImmediate(resol
  */
 export async function runStage<State, Batch>(
   stage: Stage<State, Batch>,
-  { directory, saveEvery, resume = false, config = {}, onStep, signal }: RunOptions = {},
+  options: RunOptions<State> = {},
 ): Promise<StageResult<State>> {
-  const folder = directory === undefined ? undefined : `${directory}/${stage.name}`;
-  let { state, done } = await start(stage, resume ? folder : undefined);
+  const { directory, saveEvery, keep = 2, resume = false, config = {}, onStart, onStep, signal } = options;
+  const folder = directory === undefined ? undefined : join(directory, stage.name);
+  if (folder !== undefined && !resume) await rm(folder, { recursive: true, force: true });
+  let { state, done } = await start(stage, folder);
+  onStart?.(done);
   let metrics: Metrics = { loss: Number.NaN };
   let saved = done;
   const save = async () => {
     if (folder === undefined || saved === done) return;
     const info = { step: done, config: toJson(config), metrics, state: { stage: stage.name, steps: stage.steps } };
-    await saveCheckpoint(folder, `step-${String(done).padStart(6, '0')}`, { tensors: await treeToRecord(state), info });
+    await saveCheckpoint(folder, `step-${String(done).padStart(6, '0')}`, { tensors: await treeToRecord(state), info }, { keep });
     saved = done;
   };
-  if (done < stage.steps) {
+  if (done < stage.steps && !signal?.aborted) {
     for await (const batch of stage.batches(done)) {
       const result = stage.step(state, batch);
       state = result.state;
@@ -83,7 +92,7 @@ export async function runStage<State, Batch>(
       if (!Number.isFinite(metrics.loss)) {
         throw new Error(`${stage.name}: the loss is ${metrics.loss} at step ${done}; try a smaller learning rate or a stronger clip`);
       }
-      await onStep?.(done, metrics);
+      await onStep?.(done, metrics, state);
       await breathe();
       if (done >= stage.steps || signal?.aborted) break;
       if (saveEvery !== undefined && done % saveEvery === 0) await save();

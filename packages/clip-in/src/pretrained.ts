@@ -1,0 +1,66 @@
+/** Whole models on disk: parameters, with the configuration and the vocabulary that they belong to. */
+import { basename, dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { RestrictedVocabulary } from '@clipin/data';
+import { type ActivationName, activations } from '@clipin/nn';
+import { randomKey } from '@clipin/tensor';
+import { z } from 'zod';
+import { type Json, loadCheckpoint, saveCheckpoint, toJson } from './checkpoint';
+import { type DualEncoder, type DualEncoderParams, dualEncoder } from './model';
+import { recordToTree, treeToRecord } from './treeRecord';
+
+/** A model with parameters. */
+export interface TrainedModel {
+  readonly model: DualEncoder;
+  readonly params: DualEncoderParams;
+  /** The ids of CLIP's vocabulary that the text tower knows. */
+  readonly vocabulary: RestrictedVocabulary;
+}
+
+/** The plain CLIP of the small world that comes with this package; `examples/pretrain.ts` made it. */
+export const smallWorldCheckpoint = fileURLToPath(new URL('../pretrained/small-world/model', import.meta.url));
+
+const size = z.int().min(1);
+const tower = {
+  width: size,
+  depth: size,
+  heads: size,
+  activation: z.enum(Object.keys(activations) as [ActivationName, ...ActivationName[]]),
+};
+const schema = z.object({
+  model: z.strictObject({
+    embedding: size,
+    vision: z.strictObject({ imageSize: size, patchSize: size, ...tower, pool: z.enum(['class', 'mean']) }),
+    text: z.strictObject({ vocabulary: size, contextLength: size, ...tower, positions: z.enum(['absolute', 'rotary']) }),
+  }),
+  vocabulary: z.object({ format: z.literal('clip-in vocabulary 1'), ids: z.array(z.int().min(0)) }),
+});
+
+/** Saves a model as a checkpoint at `path`, replacing one of that name. */
+export async function saveModel(
+  path: string,
+  { model, params, vocabulary }: TrainedModel,
+  { step, metrics = {}, settings = {} }: { readonly step: number; readonly metrics?: object; readonly settings?: object },
+): Promise<void> {
+  const config = toJson({ model: model.config, vocabulary, settings });
+  const info = { step, config, metrics: toJson(metrics) };
+  await saveCheckpoint(dirname(path), basename(path), { tensors: await treeToRecord(params), info });
+}
+
+/**
+ * Loads a model that `saveModel` wrote.
+ *
+ * @throws Error naming the path and what does not fit: no checkpoint, not a model's, tensors missing or of other shapes
+ */
+export async function loadModel(path: string): Promise<TrainedModel> {
+  const { tensors, info } = await loadCheckpoint(path);
+  const { model: config, vocabulary } = parse(info.config, path);
+  const model = dualEncoder(config);
+  return { model, params: recordToTree(model.init(randomKey(0)), tensors), vocabulary };
+}
+
+function parse(config: Json, path: string): z.output<typeof schema> {
+  const result = schema.safeParse(config);
+  if (result.success) return result.data;
+  throw new Error(`${path}: is not the checkpoint of a model:\n${z.prettifyError(result.error)}`);
+}

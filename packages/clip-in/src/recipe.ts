@@ -1,0 +1,172 @@
+/**
+ * The whole recipe: measure a pretrained CLIP, distil its text tower into a rotary one (stage 1), train with CLIP-IN's
+ * losses (stage 2), measure again. `clip-in train` and `clip-in demo` are this with a configuration.
+ */
+import { join } from 'node:path';
+import { TRAINING_HANDS } from '@clipin/data';
+import { randomKey } from '@clipin/tensor';
+import type { Config } from './config';
+import { configurations, type ModelConfig, withRotaryText } from './configurations';
+import { type Encoders, encodersOf } from './evaluation/encoders';
+import { type EvaluationSets, evaluationSets, type Measurement, measure } from './evaluation/measure';
+import { openEventFile } from './eventFile';
+import { type DualEncoderParams, dualEncoder } from './model';
+import { loadModel, saveModel, type TrainedModel } from './pretrained';
+import { openLog, type StepLog } from './training/log';
+import { type Metrics, runStage, type Stage, type StageResult } from './training/loop';
+import { distillation, fineTuning } from './training/stages';
+import { captionBatches, openWorld, trainBatches, type World } from './training/world';
+
+/** What a caller is told while the recipe runs. */
+export interface RecipeEvents {
+  /** A stage begins, or goes on, after `done` of its steps; `examples` are pictures or texts of a step. */
+  stage?(name: string, progress: { readonly done: number; readonly steps: number; readonly examples: number }): void;
+  step?(name: string, done: number, metrics: Metrics): void;
+  measured?(when: 'before' | 'during' | 'after', step: number, measurement: Measurement): void;
+}
+
+/** How the recipe is run. */
+export interface RecipeOptions {
+  /** Go on from the checkpoints of the output directory. Default: start anew. */
+  readonly resume?: boolean;
+  /** Stops after the step under way, and saves. */
+  readonly signal?: AbortSignal;
+  readonly events?: RecipeEvents;
+}
+
+/** What came of it. */
+export interface RecipeResult {
+  readonly before: Measurement;
+  /** Missing when the run was stopped before its end. */
+  readonly after?: Measurement;
+  readonly sets: EvaluationSets;
+  readonly world: World;
+  readonly trained: TrainedModel;
+  /** The numbers of each stage's steps. */
+  readonly logs: Readonly<Record<string, readonly StepLog[]>>;
+}
+
+/** Runs both stages of a configuration, with measurements before and after. */
+export async function runRecipe(
+  config: Config,
+  { resume = false, signal, events = {} }: RecipeOptions = {},
+): Promise<RecipeResult> {
+  const { data, evaluation, distillation: first, training: second, out } = config;
+  const world = openWorld([...new Set([...TRAINING_HANDS, ...data.hands, evaluation.hand])]);
+  const teacher = await startingModel(config, world);
+  const canvas = teacher.model.config.vision.imageSize;
+  const student = dualEncoder(withRotaryText(teacher.model.config, data.longLength));
+  const sets = evaluationSets(evaluation);
+  const figures = (encoders: Encoders) => measure(encoders, sets, world, canvas);
+  const encode = encodersOf(student);
+  const logs: Record<string, readonly StepLog[]> = {};
+
+  const before = await figures(encodersOf(teacher.model)(teacher.params));
+  events.measured?.('before', 0, before);
+  const result = { before, sets, world, logs };
+
+  const run = async <State, Batch>(
+    stage: Stage<State, Batch>,
+    examples: number,
+    after?: (done: number, state: State) => Promise<void>,
+  ): Promise<StageResult<State>> => {
+    const recording = recorder(out, stage.name);
+    try {
+      return await runStage(stage, {
+        directory: join(out, 'checkpoints'),
+        saveEvery: config.checkpoints.every,
+        keep: config.checkpoints.keep,
+        resume,
+        config,
+        ...(signal && { signal }),
+        onStart(done) {
+          logs[stage.name] = recording.start(done);
+          events.stage?.(stage.name, { done, steps: stage.steps, examples });
+        },
+        async onStep(done, metrics, state) {
+          recording.step(done, metrics);
+          events.step?.(stage.name, done, metrics);
+          await after?.(done, state);
+        },
+      });
+    } finally {
+      recording.close();
+    }
+  };
+
+  const length = Math.min(data.longLength, teacher.model.config.text.contextLength);
+  const captions = { ...world, seed: data.seed, split: 'train', batch: first.batch, length } as const;
+  const distilled = await run(
+    distillation(teacher.model, student, teacher.params.text, first, (from) => captionBatches(captions, from)),
+    first.batch,
+  );
+  const text = { ...distilled.state.params, tokens: teacher.params.text.tokens };
+  const start: DualEncoderParams = { ...teacher.params, text };
+  const trainedAs = (params: DualEncoderParams): TrainedModel => ({ ...teacher, model: student, params });
+  if (!distilled.finished) return { ...result, trained: trainedAs(start) };
+
+  const mixed = { ...world, ...data, canvas, split: 'train', triplets: second.triplets, edits: second.edits } as const;
+  const tuned = await run(
+    fineTuning(student, start, second, second, (from) => trainBatches(mixed, from, second.steps)),
+    second.triplets + (second.loss === 'negclip' ? 1 : 2) * second.edits,
+    async (done, { params }) => {
+      if (evaluation.every === 0 || done % evaluation.every !== 0 || done === second.steps) return;
+      events.measured?.('during', done, await figures(encode(params)));
+    },
+  );
+  const trained = trainedAs(tuned.state.params);
+  if (!tuned.finished) return { ...result, trained };
+  const after = await figures(encode(trained.params));
+  events.measured?.('after', tuned.done, after);
+  await saveModel(join(out, 'model'), trained, { step: tuned.done, metrics: { pairAccuracy: after.pairAccuracy }, settings: config });
+  return { ...result, trained, after };
+}
+
+/** The checkpoint that the configuration names, or a model with random weights. */
+async function startingModel({ start, model, seed, data }: Config, { tokenizer }: World): Promise<TrainedModel> {
+  const vocabulary = tokenizer.toJSON();
+  if (start === null) {
+    const made = dualEncoder(modelConfigOf(model, data, tokenizer.size));
+    return { model: made, params: made.init(randomKey(seed)), vocabulary };
+  }
+  const loaded = await loadModel(start);
+  const { imageSize } = loaded.model.config.vision;
+  if (loaded.vocabulary.ids.join() !== vocabulary.ids.join()) {
+    throw new Error(`${start}: its vocabulary has ${loaded.vocabulary.ids.length} ids, that of the data ${vocabulary.ids.length}, and they differ; pretrain it anew`);
+  }
+  if (imageSize !== data.canvas) {
+    throw new Error(`${start}: its images are ${imageSize} pixels wide, data.canvas is ${data.canvas}; make them equal`);
+  }
+  return loaded;
+}
+
+/** Sizes of a model for the data at hand. */
+function modelConfigOf(model: Config['model'], data: Config['data'], vocabulary: number): ModelConfig {
+  const base = typeof model === 'string' ? configurations[model] : configurations['small-world'];
+  const sizes = typeof model === 'string' ? base : { embedding: model.embedding, vision: { ...base.vision, ...model.vision }, text: { ...base.text, ...model.text } };
+  return {
+    ...sizes,
+    vision: { ...sizes.vision, imageSize: data.canvas },
+    text: { ...sizes.text, vocabulary, contextLength: data.shortLength },
+  };
+}
+
+/** Writes the numbers of a stage to its log and to an event file for TensorBoard. */
+function recorder(out: string, stage: string) {
+  let log: ReturnType<typeof openLog> | undefined;
+  let file: ReturnType<typeof openEventFile> | undefined;
+  return {
+    start(done: number): readonly StepLog[] {
+      log = openLog(join(out, 'logs', `${stage}.jsonl`), done);
+      file = openEventFile(join(out, 'events', stage), done > 0 ? { resumeAfter: done } : {});
+      return log.entries;
+    },
+    step(done: number, metrics: Metrics): void {
+      log?.add({ step: done, metrics });
+      file?.scalars(done, metrics);
+    },
+    close(): void {
+      file?.close();
+    },
+  };
+}
