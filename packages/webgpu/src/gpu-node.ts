@@ -1,27 +1,66 @@
 /**
- * Finds an adapter in Node through Dawn (npm package `webgpu`): first among the machine's own Vulkan, Metal or Direct3D
- * drivers, then, where software will do, with the SwiftShader of an npm package.
+ * Finds an adapter in Node through Dawn (npm package `webgpu`): among the machine's own Vulkan, Metal or Direct3D
+ * drivers, or, where software will do, with the SwiftShader of an npm package.
  */
 import { type AdapterKind, type AdapterSearch, askFor } from './adapter';
-import { useSwiftshader } from './swiftshader';
+import { unpackSwiftshader } from './swiftshader';
+
+type Dawn = typeof import('webgpu');
+type Attempt = () => Promise<AdapterSearch | undefined>;
+
+async function ask(
+  dawn: Dawn,
+  kind: AdapterKind,
+  tried: string[],
+  where: string,
+): Promise<AdapterSearch | undefined> {
+  const owner = dawn.create([]);
+  const adapter = await askFor(owner, kind, tried, where);
+  return adapter ? { adapter, tried, owner } : undefined;
+}
+
+/** Asks with SwiftShader as the only Vulkan driver; the choice holds for this question alone. */
+async function askSwiftshader(
+  dawn: Dawn,
+  kind: AdapterKind,
+  tried: string[],
+): Promise<AdapterSearch | undefined> {
+  const found = unpackSwiftshader();
+  if ('missing' in found) {
+    tried.push(found.missing);
+    return undefined;
+  }
+  const before = process.env.VK_ICD_FILENAMES;
+  process.env.VK_ICD_FILENAMES = found.driver;
+  try {
+    return await ask(dawn, kind, tried, 'SwiftShader of @sparticuz/chromium');
+  } finally {
+    if (before === undefined) delete process.env.VK_ICD_FILENAMES;
+    else process.env.VK_ICD_FILENAMES = before;
+  }
+}
 
 /** Asks Dawn for an adapter of this kind. */
 export async function findAdapter(kind: AdapterKind): Promise<AdapterSearch> {
   const tried: string[] = [];
-  let dawn: typeof import('webgpu');
+  let dawn: Dawn;
   try {
     dawn = await import('webgpu');
   } catch (error) {
     return { tried: [`npm package webgpu: ${error instanceof Error ? error.message : error}`] };
   }
-  const ask = async (where: string): Promise<AdapterSearch | undefined> => {
-    const owner = dawn.create([]);
-    const adapter = await askFor(owner, kind, tried, where);
-    return adapter ? { adapter, tried, owner } : undefined;
+  const own: Attempt = () => ask(dawn, kind, tried, 'drivers of this machine');
+  const packaged: Attempt = () => askSwiftshader(dawn, kind, tried);
+  // Software is asked for to have the same everywhere: the packaged driver goes first, unless another one is named.
+  const named = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES;
+  const attempts = {
+    hardware: [own],
+    any: [own, packaged],
+    software: named ? [own, packaged] : [packaged, own],
   };
-  const own = await ask('drivers of this machine');
-  if (own || kind === 'hardware') return own ?? { tried };
-  const { ready, report } = useSwiftshader();
-  if (!ready) tried.push(report);
-  return (ready && (await ask(report))) || { tried };
+  for (const attempt of attempts[kind]) {
+    const found = await attempt();
+    if (found) return found;
+  }
+  return { tried };
 }

@@ -1,6 +1,6 @@
 /**
  * A Vulkan driver that needs no GPU and no administrator: SwiftShader and a Vulkan loader as they lie in the npm package
- * `@sparticuz/chromium`. Unpacks them once and makes Dawn find them. Node only; for tests, continuous integration and
+ * `@sparticuz/chromium`. Unpacks them once, where Dawn finds them. Node only; for tests, continuous integration and
  * trying things out.
  */
 import {
@@ -71,30 +71,24 @@ function linkLoader(folder: string, dawnFolder: string): void {
 }
 
 /**
- * Makes the SwiftShader of `@sparticuz/chromium` the Vulkan driver of this process, if that package is installed.
- * Has to be called before Dawn's `create()`.
+ * Unpacks SwiftShader and links the Vulkan loader, if `@sparticuz/chromium` is installed.
  *
- * @returns what was done, or why it could not be, for the error of whoever finds no adapter
+ * @returns the driver's description file, for `VK_ICD_FILENAMES`, or why there is none
  */
-export function useSwiftshader(): { ready: boolean; report: string } {
+export function unpackSwiftshader(): { readonly driver: string } | { readonly missing: string } {
   const require = createRequire(import.meta.url);
-  if (process.platform !== 'linux' || process.arch !== 'x64') {
-    return {
-      ready: false,
-      report: `${npmPackage} has SwiftShader for linux-x64, not ${process.platform}-${process.arch}`,
-    };
-  }
+  const platform = `${process.platform}-${process.arch}`;
+  if (platform !== 'linux-x64')
+    return { missing: `${npmPackage} has SwiftShader for linux-x64, not ${platform}` };
   let entry: string;
   try {
     entry = require.resolve(npmPackage);
   } catch {
-    return { ready: false, report: `${npmPackage} (SwiftShader) is not installed` };
+    return { missing: `${npmPackage} (SwiftShader) is not installed` };
   }
   const modules = modulesFolder(entry);
-  const archive = join(modules, npmPackage, 'bin', 'swiftshader.tar.br');
   const folder = join(modules, '.cache', 'clipin-swiftshader');
-  unpack(archive, folder);
-  linkLoader(folder, join(dirname(require.resolve('webgpu')), 'dist', `${process.platform}-${process.arch}`));
-  process.env.VK_ICD_FILENAMES = join(folder, icd);
-  return { ready: true, report: `SwiftShader of ${npmPackage}` };
+  unpack(join(modules, npmPackage, 'bin', 'swiftshader.tar.br'), folder);
+  linkLoader(folder, join(dirname(require.resolve('webgpu')), 'dist', platform));
+  return { driver: join(folder, icd) };
 }

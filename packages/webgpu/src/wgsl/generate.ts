@@ -28,7 +28,7 @@ export function generate(task: Task, profile: Profile): Dispatch | undefined {
   if (is<MatmulKernel>(task, 'matmul')) {
     return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task);
   }
-  if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task);
+  if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task, profile);
   if (!is<LoopKernel>(task, 'loop')) return undefined;
   return task.kernel.reduction ? reductionCode(task, profile) : loopCode(task);
 }
