@@ -13,8 +13,9 @@ import type { Local, ModuleBuilder } from './module';
 import { type SimpleMatmul, simplifyMatmul } from './nest';
 import { ProgramEmitter } from './program';
 
-/** Steps of k whose panels stay in the first cache. */
+/** Steps of k whose panels stay in the first cache; fewer where A's tiles are read from lines that other tiles share. */
 const mostSteps = 384;
+const mostSharedSteps = 64;
 
 /** Nanoseconds of one multiply-add. */
 const flopCost = 0.05;
@@ -83,7 +84,8 @@ function planOf(kernel: SimpleMatmul): Plan {
     if (columns >= 2 * rows || rows <= 16) columns /= 2;
     else rows /= 2;
   }
-  const stepBlocks = Math.max(1, Math.ceil(k / mostSteps));
+  const shared = aReadable && aRow === 1 && m > tileRows;
+  const stepBlocks = Math.max(1, Math.ceil(k / (shared ? mostSharedSteps : mostSteps)));
   return {
     a: aPacked,
     b: bPacked,
