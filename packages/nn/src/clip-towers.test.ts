@@ -1,14 +1,5 @@
 /** The towers against the published numbers of OpenAI's CLIP, and their invariants. */
-import { createReferenceDevice } from '@clipin/kernel';
-import {
-  evaluate,
-  type Key,
-  randomKey,
-  setDefaultDevice,
-  splitKey,
-  type Tensor,
-  tensor,
-} from '@clipin/tensor';
+import { evaluate, init, type Key, randomKey, splitKey, type Tensor, tensor } from '@clipin/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   countParameters,
@@ -20,8 +11,8 @@ import {
   visionTransformer,
 } from './index';
 
-beforeAll(() => {
-  setDefaultDevice(createReferenceDevice());
+beforeAll(async () => {
+  await init({ device: 'reference' });
 });
 
 const values = async (x: Tensor) => Array.from(await x.data());

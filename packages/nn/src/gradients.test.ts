@@ -1,12 +1,11 @@
 /** Gradients of every layer, for parameters and inputs, against central differences in float64. */
 import { valueAndGrad } from '@clipin/autograd';
-import { createReferenceDevice } from '@clipin/kernel';
 import {
   evaluate,
+  init,
   leaves,
   normal,
   randomKey,
-  setDefaultDevice,
   splitKey,
   type Tensor,
   tensor,
@@ -31,8 +30,8 @@ import {
   visionTransformer,
 } from './index';
 
-beforeAll(() => {
-  setDefaultDevice(createReferenceDevice());
+beforeAll(async () => {
+  await init({ device: 'reference' });
 });
 
 const key = (seed: number) => randomKey(seed);

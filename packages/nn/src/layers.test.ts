@@ -1,11 +1,10 @@
 /** Each layer against its formula written out, and what must hold for any input. */
-import { createReferenceDevice } from '@clipin/kernel';
 import {
   evaluate,
+  init,
   normal,
   ones,
   randomKey,
-  setDefaultDevice,
   splitKey,
   type Tensor,
   tensor,
@@ -39,8 +38,8 @@ import {
   xavierUniform,
 } from './index';
 
-beforeAll(() => {
-  setDefaultDevice(createReferenceDevice());
+beforeAll(async () => {
+  await init({ device: 'reference' });
 });
 
 const values = async (x: Tensor) => Array.from(await x.data());

@@ -1,7 +1,6 @@
 /** Invariants of update rules: what each part does by itself, convergence, and steps under jit. */
 import { grad, valueAndGrad } from '@clipin/autograd';
-import { createReferenceDevice } from '@clipin/kernel';
-import { evaluate, full, jit, leaves, setDefaultDevice, type Tensor, tensor } from '@clipin/tensor';
+import { evaluate, full, init, jit, leaves, type Tensor, tensor } from '@clipin/tensor';
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, expectTypeOf, it } from 'vitest';
@@ -21,8 +20,8 @@ import {
   warmupCosine,
 } from './index';
 
-beforeAll(() => {
-  setDefaultDevice(createReferenceDevice());
+beforeAll(async () => {
+  await init({ device: 'reference' });
 });
 
 const values = async (x: Tensor) => Array.from(await x.data());

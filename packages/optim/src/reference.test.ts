@@ -25,8 +25,7 @@
  *     print(w)
  */
 import { valueAndGrad } from '@clipin/autograd';
-import { createReferenceDevice } from '@clipin/kernel';
-import { evaluate, full, setDefaultDevice, type Tensor, tensor } from '@clipin/tensor';
+import { evaluate, full, init, type Tensor, tensor } from '@clipin/tensor';
 import { beforeAll, expect, it } from 'vitest';
 import {
   adamW,
@@ -39,8 +38,8 @@ import {
   warmupCosine,
 } from './index';
 
-beforeAll(() => {
-  setDefaultDevice(createReferenceDevice());
+beforeAll(async () => {
+  await init({ device: 'reference' });
 });
 
 const values = async (x: Tensor) => Array.from(await x.data());
