@@ -220,6 +220,28 @@ describe('rotary positions', () => {
     await expectClose(rotaryEmbedding(x, { offset: 3 }), expected);
   });
 
+  it('leave products of queries and keys to the distance alone, and lengths as they are', async () => {
+    const dims = fc.constantFrom(2, 4, 6);
+    const places = fc.record({ query: fc.nat(50), key: fc.nat(50), shift: fc.nat(500) });
+    await checkProperty(
+      fc.asyncProperty(dims, places, fc.nat(1000), async (dim, { query, key, shift }, seed) => {
+        const [a, b] = splitKey(randomKey(seed)).map((own) => evaluate(normal(own, [1, 1, 1, dim])));
+        const at = (x: Tensor, offset: number) => rotaryEmbedding(x, { offset });
+        const product = (by: number) =>
+          at(a!, query + by)
+            .mul(at(b!, key + by))
+            .sum()
+            .item();
+        expect(await product(shift)).toBeCloseTo(await product(0), 9);
+        expect(Math.hypot(...(await values(at(a!, query))))).toBeCloseTo(
+          Math.hypot(...(await values(a!))),
+          12,
+        );
+      }),
+      { numRuns: 50 },
+    );
+  });
+
   it('refuse odd heads and other shapes', () => {
     expect(() => rotaryEmbedding(zeros([1, 2, 1, 3]))).toThrow('heads are 3 wide; wants an even width');
     expect(() => rotaryEmbedding(zeros([2, 4]))).toThrow('rotaryEmbedding: the input is Tensor(f32[2, 4]');
