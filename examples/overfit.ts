@@ -44,12 +44,13 @@ const pictures = (side: 'source' | 'target') =>
   tensor(renderScenes(renderer, pairs.map((pair) => pair[side]), hand), [pairs.length, canvas, canvas, 3]);
 const captions = (side: 'sourceCaption' | 'targetCaption') =>
   tensor(encodeTexts(world.tokenizer, pairs.map((pair) => pair[side]), 24), [pairs.length, 24]);
-const nothing = { images: zeros([0, canvas, canvas, 3]), short: zeros([0, 24], { dtype: 'i32' }), long: zeros([0, 24], { dtype: 'i32' }) };
+// Made anew for each step, which takes the memory of its batch.
+const nothing = () => ({ images: zeros([0, canvas, canvas, 3]), short: zeros([0, 24], { dtype: 'i32' }), long: zeros([0, 24], { dtype: 'i32' }) });
 
 async function* sameBatch(): AsyncGenerator<TrainBatch> {
   for (;;) {
     yield {
-      ...nothing,
+      ...nothing(),
       sourceImages: pictures('source'),
       targetImages: pictures('target'),
       sourceText: captions('sourceCaption'),
