@@ -3,7 +3,7 @@
  * Knows nothing of particular derivatives; those are `rules.ts`. What the walk computes are ordinary operations, which
  * outer tapes record in turn: that is how tapes nest.
  */
-import { type Entry, type Recorder, type Tensor, zerosLike } from '@clipin/tensor';
+import { type Entry, operationName, type Recorder, type Tensor, zerosLike } from '@clipin/tensor';
 
 /** Gradients of an operation's inputs, from those of its outputs; `undefined` where none flows. */
 export type Gradients = readonly (Tensor | undefined)[];
@@ -32,7 +32,7 @@ export class Tape implements Recorder {
 
   record(entry: Entry): void {
     const { operation, inputs, outputs } = entry;
-    const name = operation.kind === 'scalar' ? operation.op : operation.kind;
+    const name = operationName(operation);
     this.note({ name, inputs, outputs, pullBack: (gradients) => this.rule(entry, gradients) });
   }
 

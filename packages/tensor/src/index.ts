@@ -42,7 +42,7 @@ export {
   variance,
 } from './functions';
 export { type JitOptions, jit } from './jit';
-export type { Call, Node, Operation, Routine } from './node';
+export { type Call, type Node, type Operation, operationName, type Routine } from './node';
 export type { Axis, Range } from './operations';
 export { bernoulli, type Key, normal, randomBits, randomKey, splitKey, uniform } from './random';
 export {

@@ -42,7 +42,8 @@ describe('tracing', () => {
       traces++;
       return x.add(x);
     });
-    for (const dtype of ['f32', 'i32', 'u32', 'f32'] as const) expect(f(full([2], 1, { dtype })).dtype).toBe(dtype);
+    for (const dtype of ['f32', 'i32', 'u32', 'f32'] as const)
+      expect(f(full([2], 1, { dtype })).dtype).toBe(dtype);
     expect(traces).toBe(3);
   });
 
@@ -97,7 +98,13 @@ describe('arguments and results', () => {
     const held = tensor([10, 20]);
     const lazy = held.exp().mul(0).add(5);
     const constant = zeros([2]);
-    const f = jit((x: Tensor) => ({ sum: x.add(held).add(lazy), lazy, held, constant, shifted: lazy.add(1) }));
+    const f = jit((x: Tensor) => ({
+      sum: x.add(held).add(lazy),
+      lazy,
+      held,
+      constant,
+      shifted: lazy.add(1),
+    }));
     for (let call = 0; call < 2; call++) {
       const out = f(tensor([1, 2]));
       expect(await read(out.sum)).toEqual([16, 27]);
@@ -144,7 +151,9 @@ describe('arguments and results', () => {
 
   test('tensors of two devices are refused', () => {
     const other = tensor([1], [1], { device: createReferenceDevice() });
-    expect(() => jit((x: Tensor, _y: Tensor) => x)(tensor([1]), other)).toThrow(/jit: .* are on different devices/);
+    expect(() => jit((x: Tensor, _y: Tensor) => x)(tensor([1]), other)).toThrow(
+      /jit: .* are on different devices/,
+    );
   });
 });
 
@@ -168,7 +177,10 @@ describe('reading inside', () => {
 });
 
 describe('donation', () => {
-  const step = () => jit((state: { w: Tensor; m: Tensor }, x: Tensor) => ({ w: state.w.add(x), m: state.m.mul(x).sum() }), { donate: [0] });
+  const step = () =>
+    jit((state: { w: Tensor; m: Tensor }, x: Tensor) => ({ w: state.w.add(x), m: state.m.mul(x).sum() }), {
+      donate: [0],
+    });
 
   test('a donated tensor cannot be used again', async () => {
     const state = { w: tensor([1, 2]), m: tensor([3, 4]) };
@@ -176,13 +188,18 @@ describe('donation', () => {
     const next = f(state, tensor([1, 1]));
     expect(await read(next.w)).toEqual([2, 3]);
     expect(await next.m.item()).toBe(7);
-    expect(() => state.w.add(1)).toThrow(/add: Tensor\(f32\[2\] on reference\) was donated to a jitted function/);
+    expect(() => state.w.add(1)).toThrow(
+      /add: Tensor\(f32\[2\] on reference\) was donated to a jitted function/,
+    );
     await expect(state.m.data()).rejects.toThrow('data: Tensor(f32[2] on reference) was donated');
     expect(() => f(state, tensor([1, 1]))).toThrow('jit: Tensor(f32[2] on reference) was donated');
   });
 
   test('memory stays as it is', async () => {
-    const f = jit((state: { w: Tensor; m: Tensor }, x: Tensor) => ({ w: state.w.add(x), m: state.m.mul(x) }), { donate: [0] });
+    const f = jit(
+      (state: { w: Tensor; m: Tensor }, x: Tensor) => ({ w: state.w.add(x), m: state.m.mul(x) }),
+      { donate: [0] },
+    );
     let state = { w: tensor([1, 2]), m: tensor([3, 4]) };
     const x = tensor([1, 1]);
     state = f(state, x);
@@ -195,7 +212,8 @@ describe('donation', () => {
 
   test('the same tensor twice, or donated and not, is refused', () => {
     const x = tensor([1, 2]);
-    const message = 'jit: Tensor(f32[2] on reference) is donated, but it is also another argument; pass it once';
+    const message =
+      'jit: Tensor(f32[2] on reference) is donated, but it is also another argument; pass it once';
     expect(() => step()({ w: x, m: x }, tensor([1, 1]))).toThrow(message);
     expect(() => step()({ w: tensor([1, 2]), m: tensor([1, 2]) }, x)).not.toThrow();
     expect(() => jit((a: Tensor, b: Tensor) => a.add(b), { donate: [1] })(x, x)).toThrow(message);
@@ -226,7 +244,10 @@ describe('donation', () => {
   });
 
   test('updates in place read before they write', async () => {
-    const f = jit((x: Tensor) => ({ turned: x.flip(), total: x.sum(), shifted: x.slice([1]).pad([[0, 1]]) }), { donate: [0] });
+    const f = jit(
+      (x: Tensor) => ({ turned: x.flip(), total: x.sum(), shifted: x.slice([1]).pad([[0, 1]]) }),
+      { donate: [0] },
+    );
     const out = f(tensor([1, 2, 3]));
     expect(await read(out.turned)).toEqual([3, 2, 1]);
     expect(await read(out.shifted)).toEqual([2, 3, 0]);

@@ -51,6 +51,12 @@ export type Operation =
   | { readonly kind: 'gather'; readonly batchDims: number }
   | { readonly kind: 'routine'; readonly call: Call; readonly output: number };
 
+/** The name under which errors speak of an operation. */
+export const operationName = (operation: Operation): string => {
+  if (operation.kind === 'scalar' || operation.kind === 'reduce') return operation.op;
+  return operation.kind === 'routine' ? operation.call.routine.kind : operation.kind;
+};
+
 let created = 0;
 
 /** The number that the next node will get: nodes with smaller numbers exist already. */

@@ -18,7 +18,7 @@ import {
 } from '@clipin/kernel';
 import { collectBeforeGrowing } from './collect';
 import { realize, storageOf } from './evaluate';
-import { type Call, Node, type Operation, type Routine } from './node';
+import { type Call, Node, type Operation, operationName, type Routine } from './node';
 import {
   type Axis,
   checkAxes,
@@ -90,7 +90,7 @@ export class Tensor extends Node {
     dtype: DType,
     device?: Device,
   ): Tensor {
-    const home = device ?? deviceOf(operation.kind, inputs);
+    const home = device ?? deviceOf(operationName(operation), inputs);
     const output = new Tensor(home, dtype, shape, operation, inputs);
     if (inputs.length > 0)
       for (const recorder of recorders) recorder.record({ operation, inputs, outputs: [output] });

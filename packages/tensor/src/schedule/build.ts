@@ -13,8 +13,8 @@ import {
 import type { Call, Node } from '../node';
 import { coalesce, type Loops } from './coalesce';
 import { flatten, identity, isMovement, seeThrough, unit } from './coordinates';
-import { isLeaf } from './graph';
-import { CannotFuse, contiguousBase, type Draft, inputNumber, ProgramWriter } from './program';
+import { isLeaf, reshapeBase } from './graph';
+import { bufferBehind, CannotFuse, contiguousBase, type Draft, inputNumber, ProgramWriter } from './program';
 
 /** A kernel and the nodes whose buffers it reads and writes. */
 export interface Step {
@@ -35,7 +35,7 @@ export function buildStep(root: Node, roots: ReadonlySet<Node>, limits: DeviceLi
       ? { kernel: buildRoutine(root.operation.call, draft), outputs: root.operation.call.outputs }
       : { kernel: buildLoops(draft), outputs: [root] };
   if (draft.inputs.length + step.outputs.length > limits.kernelBuffers)
-    throw new CannotFuse(partToStore(draft, limits));
+    throw new CannotFuse(...partsToStore(draft, limits));
   return { ...step, inputs: draft.inputs };
 }
 
@@ -132,9 +132,12 @@ function operandView(operand: Node, draft: Draft): Operand {
   const stored = (candidate: Node) => isLeaf(candidate) || draft.roots.has(candidate);
   while (!stored(node)) {
     if (!isMovement(node.operation) || node.operation.kind === 'pad') throw new CannotFuse(node);
+    const base = bufferBehind(node, draft);
+    if (base)
+      return { input: inputNumber(draft, base), index: flatten(coordinates, node.shape, extents.length) };
     const [input] = node.inputs as [Node];
     const moved = seeThrough(node.operation, input.shape, node.shape, coordinates, extents);
-    if (!moved) throw new CannotFuse(node);
+    if (!moved) throw new CannotFuse(reshapeBase(node));
     node = input;
     coordinates = moved.coordinates;
   }
@@ -197,28 +200,43 @@ function exclude<T extends DType, U extends T>(dtype: T, unwanted: U): Exclude<T
   return dtype;
 }
 
-/** The part of a kernel with too many buffers that is best stored by itself: it reads the most, but few enough. */
-function partToStore({ root, roots }: Draft, limits: DeviceLimits): Node {
-  const reads = new Map<Node, ReadonlySet<Node>>();
-  const collect = (node: Node): ReadonlySet<Node> => {
-    const known = reads.get(node);
-    if (known) return known;
-    const stored = isLeaf(node) || (roots.has(node) && node !== root);
-    const found = stored ? new Set([node]) : new Set(node.inputs.flatMap((input) => [...collect(input)]));
-    reads.set(node, found);
+/** The parts of a kernel with too many buffers that are stored by themselves, so that what is left reads few enough. */
+function partsToStore({ root, roots }: Draft, limits: DeviceLimits): Node[] {
+  const most = limits.kernelBuffers - 1;
+  const parts: Node[] = [];
+  const known = new Map<Node, ReadonlySet<Node>>();
+  const readsOf = (node: Node): ReadonlySet<Node> => {
+    const found = known.get(node) ?? readsInside(node);
+    known.set(node, found);
     return found;
   };
-  collect(root);
-  let best: Node | undefined;
-  for (const [node, { size }] of reads) {
-    const whole = node === root || isLeaf(node) || roots.has(node) || isMovement(node.operation);
-    if (whole || size < 2 || size + 1 > limits.kernelBuffers) continue;
-    if (!best || size > (reads.get(best)?.size ?? 0)) best = node;
-  }
-  if (!best) {
+  const readsInside = (node: Node): ReadonlySet<Node> => {
+    if (isLeaf(node) || (roots.has(node) && node !== root)) return new Set([node]);
+    const bySize = [...node.inputs].sort((a, b) => readsOf(b).size - readsOf(a).size);
+    let all = new Set(bySize.flatMap((input) => [...readsOf(input)]));
+    for (const input of bySize) {
+      const part = behindMovement(input);
+      if (all.size <= most || readsOf(part).size < 2) break;
+      parts.push(part);
+      for (const stored of [input, part]) known.set(stored, new Set([part]));
+      all = new Set(bySize.flatMap((other) => [...readsOf(other)]));
+    }
+    if (all.size > most) {
+      throw new Error(`a kernel reads ${all.size} buffers at once; the device allows ${most}`);
+    }
+    return all;
+  };
+  readsOf(root);
+  if (parts.length === 0) {
     throw new Error(
-      `a kernel reads ${reads.get(root)?.size} buffers at once; the device allows ${limits.kernelBuffers - 1}`,
+      `a kernel reads and writes more buffers at once than the device allows, ${limits.kernelBuffers}`,
     );
   }
-  return best;
+  return parts;
+}
+
+function behindMovement(node: Node): Node {
+  let source = node;
+  while (isMovement(source.operation)) source = source.inputs[0] as Node;
+  return source;
 }

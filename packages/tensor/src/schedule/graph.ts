@@ -13,11 +13,13 @@ import type { Node } from '../node';
 import { identity, isMovement, seeThrough } from './coordinates';
 
 /** The most nodes that one kernel computes. */
-const kernelNodes = 192;
+const kernelNodes = 400;
 /** The most with movement, which costs a kernel nothing but the depth of the walk through it. */
 const kernelDepth = 1000;
 /** Work, in loads and operations, that is repeated rather than stored and loaded again. */
 const cheapCost = 3;
+/** The most elements of a node that are computed for one of a kernel's: each time it is seen shifted they double. */
+const mostWays = 4;
 
 const costly: ReadonlySet<ScalarOp> = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'erf', 'sqrt', 'divide']);
 
@@ -45,7 +47,7 @@ export function operandBase(operand: Node): Node {
   while (isMovement(node.operation) && node.operation.kind !== 'pad') {
     const [input] = node.inputs as [Node];
     const moved = seeThrough(node.operation, input.shape, node.shape, coordinates, operand.shape);
-    if (!moved) return node;
+    if (!moved) return reshapeBase(node);
     node = input;
     coordinates = moved.coordinates;
   }
@@ -53,19 +55,42 @@ export function operandBase(operand: Node): Node {
 }
 
 /** The node whose elements, in the same order, `node` reshapes. */
-function reshapeBase(node: Node): Node {
+export function reshapeBase(node: Node): Node {
   let base = node;
   while (base.operation.kind === 'reshape') base = base.inputs[0] as Node;
   return base;
 }
 
+/** Whether a node repeats its input along an axis. */
+const grows = ({ operation, shape, inputs: [input] }: Node): boolean =>
+  operation.kind === 'expand' && input !== undefined && sizeOf(shape) > sizeOf(input.shape);
+
+/** Nodes that a reduction reads, and something else. */
+function sharedWithReductions(nodes: readonly Node[]): Set<Node> {
+  const reduced = new Set(
+    nodes.flatMap(({ operation, inputs }) => (operation.kind === 'reduce' ? inputs : [])),
+  );
+  const others = nodes.flatMap(({ operation, inputs }) => (operation.kind === 'reduce' ? [] : inputs));
+  return new Set(others.filter((node) => reduced.has(node)));
+}
+
+/** What computing a node inside a kernel costs, in loads and operations. */
 function inlineCosts(nodes: readonly Node[]): Map<Node, number> {
   const costs = new Map<Node, number>();
+  const shared = sharedWithReductions(nodes);
+  const costOf = (node: Node): number => {
+    const cost = costs.get(node) ?? 1;
+    return cost > cheapCost && shared.has(node) ? 1 : cost; // it will be stored
+  };
   for (const node of nodes) {
     const { operation } = node;
     if (operation.kind === 'constant' || operation.kind === 'iota') costs.set(node, 0);
     else if (operation.kind === 'scalar' || isMovement(operation)) {
-      const inputs = node.inputs.reduce((sum, input) => sum + (costs.get(input) ?? 1), 0);
+      const inputs = node.inputs.reduce((sum, input) => sum + costOf(input), 0);
+      if (grows(node) && inputs >= cheapCost) {
+        costs.set(node, 1); // it will be stored before it is repeated
+        continue;
+      }
       const own = operation.kind !== 'scalar' ? 0 : costly.has(operation.op) ? 8 : 1;
       costs.set(node, Math.min(inputs + own, 1000));
     } else costs.set(node, 1);
@@ -128,7 +153,7 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
     }
     const cost = costs.get(node) ?? 0;
     if (repeated && cost >= cheapCost) return false;
-    if ((ways.get(node) ?? 1) > 1 && cost > cheapCost) return false;
+    if (cost > cheapCost && (owners.size > 1 || (ways.get(node) ?? 1) > mostWays)) return false;
     return room(kernelNodes);
   }
 
@@ -154,8 +179,7 @@ export function chooseRoots(outputs: readonly Node[], nodes: readonly Node[]): S
       for (const view of views) told.views.add(view);
       const elementwise = operation.kind === 'scalar' || operation.kind === 'reshape';
       told.direct &&= elementwise && use.direct;
-      const grows = operation.kind === 'expand' && sizeOf(node.shape) > sizeOf(input.shape);
-      told.repeated ||= grows || (use.repeated && operation.kind !== 'reduce');
+      told.repeated ||= grows(node) || (use.repeated && operation.kind !== 'reduce');
     });
   }
 }

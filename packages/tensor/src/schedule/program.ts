@@ -13,12 +13,17 @@ import {
 } from '@clipin/kernel';
 import type { Node } from '../node';
 import { type Coordinates, fixed, flatten, identity, isMovement, rangeOf, seeThrough } from './coordinates';
-import { isLeaf } from './graph';
+import { isLeaf, reshapeBase } from './graph';
 
-/** Says that a kernel cannot compute this node inside: it must be stored by a kernel of its own first. */
+/** Says that a kernel cannot compute these nodes inside: they must be stored by kernels of their own first. */
 export class CannotFuse extends Error {
-  constructor(readonly node: Node) {
-    super(`node ${node.id} (${node.operation.kind}) needs a kernel of its own`);
+  readonly nodes: readonly Node[];
+
+  constructor(...nodes: readonly Node[]) {
+    super(
+      `${nodes.map(({ id, operation }) => `node ${id} (${operation.kind})`).join(', ')} must be stored first`,
+    );
+    this.nodes = nodes;
   }
 }
 
@@ -34,13 +39,18 @@ export interface Draft {
 }
 
 /** The buffer whose elements, in the same order, `node` has: `node` itself or one that it reshapes. */
-export function contiguousBase(node: Node, draft: Pick<Draft, 'root' | 'roots'>): Node {
+export function bufferBehind(node: Node, { root, roots }: Pick<Draft, 'root' | 'roots'>): Node | undefined {
   let base = node;
-  while (base.operation.kind === 'reshape' && !(draft.roots.has(base) && base !== draft.root)) {
-    base = base.inputs[0] as Node;
-  }
-  if (isLeaf(base) || (draft.roots.has(base) && base !== draft.root)) return base;
-  throw new CannotFuse(node);
+  const stored = () => isLeaf(base) || (roots.has(base) && base !== root);
+  while (base.operation.kind === 'reshape' && !stored()) base = base.inputs[0] as Node;
+  return stored() ? base : undefined;
+}
+
+/** The same, where there must be one. */
+export function contiguousBase(node: Node, draft: Pick<Draft, 'root' | 'roots'>): Node {
+  const base = bufferBehind(node, draft);
+  if (!base) throw new CannotFuse(reshapeBase(node));
+  return base;
 }
 
 /** The number of a buffer among the kernel's inputs. */
@@ -136,26 +146,17 @@ export class ProgramWriter {
   #move(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {
     const [input] = node.inputs as [Node];
     if (node.operation.kind === 'reshape') {
-      const base = this.#bufferBehind(node);
+      const base = bufferBehind(node, this.draft);
       if (base) return this.#load(base, flatten(coordinates, node.shape, this.extents.length), guards);
     }
     const moved = seeThrough(node.operation, input.shape, node.shape, coordinates, this.extents);
-    if (!moved) throw new CannotFuse(input);
+    if (!moved) throw new CannotFuse(reshapeBase(input));
     const added = moved.guards.filter(({ value, size }) => {
       const [low, high] = rangeOf(value, this.extents);
       return low < 0 || high >= size;
     });
     const value = this.visit(input, moved.coordinates, [...guards, ...added]);
     return added.length === 0 ? value : this.#orZero(value, added, node);
-  }
-
-  #bufferBehind(node: Node): Node | undefined {
-    try {
-      return contiguousBase(node, this.draft);
-    } catch (error) {
-      if (error instanceof CannotFuse) return undefined;
-      throw error;
-    }
   }
 
   /** Zero where a guard does not hold. A load knows its guards already. */

@@ -19,9 +19,9 @@ export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[]
       for (const output of step.outputs) done.add(output);
       steps.push({ order: root.id, step });
     } catch (error) {
-      if (!(error instanceof CannotFuse) || roots.has(error.node)) throw error;
-      roots.add(error.node);
-      pending.push(root, error.node);
+      if (!(error instanceof CannotFuse) || error.nodes.every((node) => roots.has(node))) throw error;
+      for (const node of error.nodes) roots.add(node);
+      pending.push(root, ...error.nodes);
     }
   }
   // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
