@@ -112,6 +112,19 @@ describe('a device', () => {
   });
 });
 
+test('memory that runs out is an error with the sizes, and the device goes on', async () => {
+  const device = await softwareDevice();
+  const small = device.allocate('f32', 4);
+  // SwiftShader adds a few bytes to the largest buffer it allows, and then has no room for it.
+  const whole = device.allocate('f32', device.limits.bufferBytes / 4);
+  const message = /out of memory: \d+ elements of f32 \(.* MiB\) were asked for with .* in 2 buffers in use/;
+  await expect(device.read(small)).rejects.toThrow(message);
+  device.free(whole);
+  device.write(small, Float32Array.of(1, 2, 3, 4));
+  await expect(device.read(small)).resolves.toEqual(Float32Array.of(1, 2, 3, 4));
+  device.destroy();
+});
+
 test('a lost device rejects what is pending, then throws; a new one works', async () => {
   const device = await softwareDevice();
   const [a, b, c] = [0, 1, 2].map(() => device.allocate('f32', 64)) as [never, never, never];

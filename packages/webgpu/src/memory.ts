@@ -91,20 +91,20 @@ export class Memory implements DeviceMemory {
 
   private create(size: number, usage: number, what: string): Block {
     this.device.pushErrorScope('out-of-memory');
-    const gpu = this.device.createBuffer({ size, usage });
+    const block: Block = { gpu: this.device.createBuffer({ size, usage }), id: this.ids++, bytes: size };
     this.device.popErrorScope().then(
       (error) => {
         if (!error) return;
+        block.failed = true;
         this.pool.trim(0);
+        const inUse = `${mebibytes(this.bytes)} in ${this.buffers} buffers in use`;
         this.fail(
-          new Error(
-            `webgpu: out of memory: ${what} (${mebibytes(size)}) were asked for with ${mebibytes(this.bytes)} in ${this.buffers} buffers in use`,
-          ),
+          new Error(`webgpu: out of memory: ${what} (${mebibytes(size)}) were asked for with ${inUse}`),
         );
       },
       () => undefined, // The device was lost, which is said elsewhere.
     );
-    return { gpu, id: this.ids++, bytes: size };
+    return block;
   }
 
   /** Scratch buffer `index` with at least this many bytes; shared by all programs, since their work is in order. */

@@ -5,6 +5,8 @@ export interface Block {
   readonly gpu: GPUBuffer;
   readonly id: number;
   readonly bytes: number;
+  /** Set when it turns out that there was no memory for it. */
+  failed?: boolean;
 }
 
 /** Idle buffers, up to a number of bytes; beyond it the longest idle go. */
@@ -23,13 +25,16 @@ export class BufferPool {
 
   /** An idle buffer of exactly this size. */
   take(bytes: number): Block | undefined {
-    const block = this.idle.get(bytes)?.pop();
-    if (block) this.idleBytes -= bytes;
-    return block;
+    for (let block = this.idle.get(bytes)?.pop(); block; block = this.idle.get(bytes)?.pop()) {
+      this.idleBytes -= bytes;
+      if (!block.failed) return block;
+    }
+    return undefined;
   }
 
   /** Gives a buffer back. */
   give(block: Block): void {
+    if (block.failed) return;
     const list = this.idle.get(block.bytes) ?? [];
     // Sizes in the order of their last use: the map's first key is the longest idle.
     this.idle.delete(block.bytes);
