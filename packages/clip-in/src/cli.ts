@@ -1,2 +1,11 @@
-/** The command line. */
-export {};
+/** The command `clip-in`: runs the command line, and says in one message what went wrong. */
+import { commandLine } from './commandLine';
+import * as commands from './commands';
+
+try {
+  await commandLine(commands).parseAsync();
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  console.error(process.env.DEBUG && error instanceof Error ? error : `clip-in: ${message}`);
+  process.exitCode = 1;
+}

@@ -149,10 +149,13 @@ describe('files', () => {
     expect(config).toMatchObject({ seed: 3, out: 'runs/x', data: { hands: ['noto'] } });
     expect(config.training).toMatchObject({ steps: 11, warmup: 1, loss: 'clip', clipNorm: null });
     await expect(loadConfig(file, { overrides: ['training.step=1'] })).rejects.toThrow(
-      `${file} with --set: training.step: there is no such setting; did you mean "steps"?`,
+      `${file} and command line: training.step: there is no such setting; did you mean "steps"?`,
     );
     await expect(loadConfig(undefined, { overrides: ['seed'] })).rejects.toThrow(
       '--set seed: needs path=value',
+    );
+    expect(await loadConfig({ seed: 4 }, { overrides: ['data.seed=5'] })).toEqual(
+      parseConfig({ seed: 4, data: { seed: 5 } }),
     );
     await writeFile(file, '{"seed": }');
     await expect(loadConfig(file)).rejects.toThrow(`${file}: is not JSON`);

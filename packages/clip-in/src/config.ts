@@ -167,18 +167,23 @@ export interface LoadOptions {
 }
 
 /**
- * Reads a JSON file.
+ * Reads a JSON file, or takes settings that a program has, and changes them.
  *
- * @param file - without one, all settings have their defaults
+ * @param from - default: all settings have their defaults
  * @throws Error naming the file when it cannot be read or is not JSON, and as {@link parseConfig}
  */
-export async function loadConfig(file?: string, { overrides = [] }: LoadOptions = {}): Promise<Config> {
-  const settings = file === undefined ? {} : await readJson(file);
-  const changed = overrides.reduce(withOverride, settings);
-  const source = [file, overrides.length > 0 ? '--set' : undefined]
-    .filter((part) => part !== undefined)
-    .join(' with ');
-  return parseConfig(changed, source || 'configuration');
+export async function loadConfig(
+  from: string | ConfigInput = {},
+  { overrides = [] }: LoadOptions = {},
+): Promise<Config> {
+  const settings = typeof from === 'string' ? await readJson(from) : from;
+  const parts = [typeof from === 'string' && from, overrides.length > 0 && 'command line'].filter(
+    (part) => part !== false,
+  );
+  return parseConfig(
+    overrides.reduce<unknown>(withOverride, settings),
+    parts.join(' and ') || 'configuration',
+  );
 }
 
 /** A JSON schema of the configuration, with defaults and descriptions, for editors. */
