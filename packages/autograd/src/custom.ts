@@ -3,6 +3,7 @@ import {
   activeRecorders,
   flatten,
   mapTree,
+  type Recorder,
   type Tensor,
   withLeaves,
   withRecorders,
@@ -34,11 +35,32 @@ export function customVjp<A extends readonly unknown[], R>(
 /**
  * The same function, which keeps nothing for the backward pass but its arguments, and is computed again there.
  * Chen et al. 2016, "Training deep nets with sublinear memory cost".
+ *
+ * @param f - everything that a gradient is taken of must be among its arguments
+ * @throws Error when it is not
  */
 export function checkpoint<A extends readonly unknown[], R>(f: (...args: A) => R): (...args: A) => R {
   return (...args) => {
-    const value = withRecorders([], () => f(...args));
+    const tapes = activeTapes();
+    if (tapes.length === 0) return f(...args);
+    const value = withRecorders([argumentsOnly(tapes, args)], () => f(...args));
     return withRule('checkpoint', args, value, (gradient) => vjp(f, ...args)[1](gradient));
+  };
+}
+
+const activeTapes = (): Tape[] => activeRecorders().filter((recorder) => recorder instanceof Tape);
+
+/** Refuses tensors that are watched but no arguments: their gradients would be lost. */
+function argumentsOnly(tapes: readonly Tape[], args: readonly unknown[]): Recorder {
+  const given = new Set(flatten(args).leaves);
+  return {
+    record({ inputs }) {
+      const lost = inputs.find((input) => !given.has(input) && tapes.some((tape) => tape.watches(input)));
+      if (!lost) return;
+      throw new Error(
+        `checkpoint: the function closes over ${String(lost)}, which a gradient is taken of; pass it as an argument`,
+      );
+    },
   };
 }
 
@@ -51,9 +73,8 @@ function withRule<A extends readonly unknown[], R>(
   const inputs = flatten(args).leaves;
   const result = stopGradient(value);
   const outputs = flatten(result).leaves;
-  for (const recorder of activeRecorders()) {
-    if (!(recorder instanceof Tape)) continue;
-    recorder.note({
+  for (const tape of activeTapes()) {
+    tape.note({
       name,
       inputs,
       outputs,

@@ -30,6 +30,11 @@ export class Tape implements Recorder {
     this.#watched.add(tensor);
   }
 
+  /** Whether gradients are to flow through this tensor. */
+  watches(tensor: Tensor): boolean {
+    return this.#watched.has(tensor);
+  }
+
   record(entry: Entry): void {
     const { operation, inputs, outputs } = entry;
     const name = operationName(operation);

@@ -91,6 +91,7 @@ export function valueAndGrad<P, A extends readonly unknown[], X>(
 ): (params: P, ...rest: A) => [value: [Tensor, X], gradients: P];
 export function valueAndGrad<P, A extends readonly unknown[], X>(
   f: (params: P, ...rest: A) => Tensor | readonly [Tensor, X],
+  options?: GradOptions,
 ): (params: P, ...rest: A) => [value: Tensor | readonly [Tensor, X], gradients: P] {
   return (params, ...rest) => {
     checkParameters('grad', params);
@@ -99,10 +100,11 @@ export function valueAndGrad<P, A extends readonly unknown[], X>(
       (args) => f(unflatten(structure, args) as P, ...rest),
       parameters,
     );
-    const value = Array.isArray(output) ? (output[0] as Tensor) : (output as Tensor);
+    // The type of `output` follows from that of `options`, by the overloads.
+    const value = (options?.hasAux ? (output as readonly [Tensor, X])[0] : output) as Tensor | undefined;
     if (value?.dtype !== 'f32' || value.rank !== 0) {
       throw new TypeError(
-        `grad: the function returned ${String(value)}; wants an f32 scalar, such as a sum or a mean`,
+        `grad: the function returned ${String(value)}; wants an f32 scalar, such as a sum or a mean; aux needs { hasAux: true }`,
       );
     }
     const gradients = tape.gradients([value], [ones([], { device: value.device })], inputs);
