@@ -100,25 +100,30 @@ function viewsOf(launch: Launch & { kernel: AttentionShape }, first: number) {
   return { view, query: view(query), key: view(key), value: view(value), mask: mask && view(mask) };
 }
 
+/** Rows of scores are whole vec4: the surplus keys are hidden, and not multiplied with values. */
+const rowLength = (keys: number): number => Math.ceil(keys / 4) * 4;
+
 /** Whether a query sees a key, as instructions that follow `at` others; none where it sees every key. */
 function visibility(
-  { causal }: AttentionShape,
+  { causal, keys }: AttentionShape,
   mask: View | undefined,
   maskInput: number,
   at: number,
 ): Instruction[] {
   const steps: Instruction[] = [];
-  if (mask) steps.push(load(maskInput, mask));
-  if (causal) {
-    const index = (strides: number[]): Instruction => ({
-      op: 'index',
-      dtype: 'i32',
-      index: { offset: 0, strides },
-    });
-    const start = at + steps.length;
-    steps.push(index([0, 0, 0, 1]), index([0, 0, 1, 0]));
-    steps.push({ op: 'lessEqual', dtype: 'bool', args: [start, start + 1] });
-    if (mask) steps.push({ op: 'and', dtype: 'bool', args: [at, start + 2] });
+  const add = (step: Instruction): number => at + steps.push(step) - 1;
+  const conditions: number[] = [];
+  const below = (bound: number, strides: number[], offset: number) => {
+    const limit = add({ op: 'constant', dtype: 'i32', value: bound });
+    const index = add({ op: 'index', dtype: 'i32', index: { offset, strides } });
+    conditions.push(add({ op: 'less', dtype: 'bool', args: [index, limit] }));
+  };
+  if (mask) conditions.push(add(load(maskInput, mask)));
+  if (causal) below(1, [0, 0, -1, 1], 0);
+  if (rowLength(keys) > keys) below(0, [0, 0, 0, 1], -keys);
+  // The last step is the last condition, then what it and the ones before it say together.
+  for (const condition of conditions.slice(0, -1)) {
+    add({ op: 'and', dtype: 'bool', args: [at + steps.length - 1, condition] });
   }
   return steps;
 }
@@ -145,7 +150,8 @@ function batchRanges(
   matrices: number,
 ): { first: number; count: number }[] {
   const { batch, heads, queries, keys } = kernel;
-  const fit = Math.floor(profile.scratchBytes / Math.max(1, 4 * matrices * heads * queries * keys));
+  const bytes = 4 * matrices * heads * queries * rowLength(keys);
+  const fit = Math.floor(profile.scratchBytes / Math.max(1, bytes));
   const count = Math.max(1, Math.min(batch, fit));
   const ranges = [];
   for (let first = 0; first < batch; first += count)
@@ -156,13 +162,14 @@ function batchRanges(
 /** The tasks of attention. Scratch: −1 scores, then weights; −2 the highest score of each query. */
 export function attentionTasks(launch: Launch & { kernel: AttentionKernel }, profile: Profile): Lowered {
   const { heads, queries, keys, dim, scale } = launch.kernel;
+  const row = rowLength(keys);
   const ranges = batchRanges(launch.kernel, profile, 1);
   const [result, logSumExp] = launch.outputs as readonly [number, number];
   const tasks = ranges.flatMap(({ first, count }) => {
     const { query, key, value, mask } = viewsOf(launch, first);
     const batch = [count, heads];
     const rows = [...batch, queries];
-    const scores: View = { buffer: -1, ...f32, index: contiguous([...rows, keys]) };
+    const scores: View = { buffer: -1, ...f32, index: contiguous([...rows, row]) };
     const highest: View = { buffer: -2, ...f32, index: contiguous(rows) };
     const denominators: View = { buffer: logSumExp, ...f32, index: contiguous(rows, first) };
     const output: View = { buffer: result, ...f32, index: tokensFirst(heads, queries, dim, first) };
@@ -174,17 +181,17 @@ export function attentionTasks(launch: Launch & { kernel: AttentionKernel }, pro
     const alongKeys = ({ offset, strides }: Affine): Affine => ({ offset, strides: [...strides, 0] });
     return [
       product(
-        { batch, m: queries, n: keys, k: dim },
+        { batch, m: queries, n: row, k: dim },
         query,
         { ...key, index: swapLast(key.index) },
         scores,
         whereVisible(launch.kernel, mask, 2, scaled, -3.4e38),
         mask ? [mask] : [],
       ),
-      rowTask(rows, keys, 'max', [load(0, scores)], [{ op: 'reduced', ...f32 }], [scores], highest),
+      rowTask(rows, row, 'max', [load(0, scores)], [{ op: 'reduced', ...f32 }], [scores], highest),
       rowTask(
         rows,
-        keys,
+        row,
         'sum',
         weights(scores, { ...highest, index: alongKeys(highest.index) }),
         [
@@ -203,7 +210,7 @@ export function attentionTasks(launch: Launch & { kernel: AttentionKernel }, pro
       task(
         {
           kind: 'loop',
-          axes: [...rows, keys],
+          axes: [...rows, row],
           program: weights(scores, { ...denominators, index: alongKeys(denominators.index) }),
           stores: [7],
         },
@@ -214,7 +221,7 @@ export function attentionTasks(launch: Launch & { kernel: AttentionKernel }, pro
     ];
   });
   const most = ranges[0]?.count ?? 0;
-  return { tasks, scratch: [most * heads * queries * keys, most * heads * queries] };
+  return { tasks, scratch: [most * heads * queries * row, most * heads * queries] };
 }
 
 /** `exp(score − shift)`, 0 where the key is hidden; input 0 is the scores, input 1 the shifts. */
@@ -259,6 +266,7 @@ export function attentionBackwardTasks(
 ): Lowered {
   const { kernel } = launch;
   const { heads, queries, keys, dim, scale } = kernel;
+  const row = rowLength(keys);
   const ranges = batchRanges(kernel, profile, 2);
   const [gradQuery, gradKey, gradValue] = launch.outputs as readonly [number, number, number];
   const tasks = ranges.flatMap(({ first, count }) => {
@@ -266,7 +274,7 @@ export function attentionBackwardTasks(
     const gradient = view(kernel.gradient);
     const batch = [count, heads];
     const rows = [...batch, queries];
-    const matrix = contiguous([...rows, keys]);
+    const matrix = contiguous([...rows, row]);
     const transposed = swapLast(matrix);
     const weightsView: View = { buffer: -1, ...f32, index: matrix };
     const scores: View = { buffer: -2, ...f32, index: matrix };
@@ -296,7 +304,7 @@ export function attentionBackwardTasks(
       constant(scale),
       { op: 'multiply', ...f32, args: [4, 5] },
     ];
-    const forQueries = { batch, m: queries, n: keys, k: dim };
+    const forQueries = { batch, m: queries, n: row, k: dim };
     const forKeys = { batch, m: keys, n: dim, k: queries };
     return [
       rowTask(
@@ -330,6 +338,6 @@ export function attentionBackwardTasks(
     ];
   });
   const most = ranges[0]?.count ?? 0;
-  const matrixSize = most * heads * queries * keys;
+  const matrixSize = most * heads * queries * row;
   return { tasks, scratch: [matrixSize, matrixSize, most * heads * queries] };
 }

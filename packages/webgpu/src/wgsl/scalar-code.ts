@@ -3,14 +3,18 @@ import type { DType, ScalarOp } from '@clipin/kernel';
 import { dtypes } from '@clipin/kernel';
 import { type Lanes, type Shader, typeName } from './shader';
 
-/** A finite f32, i32, u32 or bool as a WGSL constant; infinities and NaN through `from_bits`. */
+/**
+ * A constant as an expression. Integers, and floats that shape code (0, 1, ½, 2), are text; other floats, which come
+ * from sizes and settings, are parameters, so that they make no new pipeline. Infinities and NaN go through `from_bits`.
+ */
 export function constantCode(shader: Shader, dtype: DType, value: number): string {
   if (dtype === 'bool') return value ? 'true' : 'false';
   if (dtype === 'u32') return `${value >>> 0}u`;
   if (dtype === 'i32') return value === -(2 ** 31) ? 'bitcast<i32>(0x80000000u)' : `${value | 0}i`;
   const rounded = Math.fround(value);
-  if (Number.isFinite(rounded) && !Object.is(rounded, -0)) return `${rounded}f`;
-  const bits = new Uint32Array(new Float32Array([rounded]).buffer)[0] as number;
+  const bits = new Uint32Array(Float32Array.of(rounded).buffer)[0] as number;
+  if (Math.abs(rounded) <= 2 && Number.isInteger(rounded * 2) && bits !== 0x80000000) return `${rounded}f`;
+  if (Number.isFinite(rounded) && rounded !== 0) return `bitcast<f32>(${shader.param(bits | 0)})`;
   return `${shader.helper('from_bits_1')}(0x${bits.toString(16)}u)`;
 }
 
