@@ -76,6 +76,14 @@ it('saves and loads tensors and what is said of them', async () => {
   });
 });
 
+it('deletes none unless it is told to', async () => {
+  for (const step of [1, 2, 3, 4]) await saveCheckpoint(directory, `step-${step}`, at(step));
+  expect((await readdir(directory)).sort()).toEqual(['latest', 'step-1', 'step-2', 'step-3', 'step-4']);
+  await expect(saveCheckpoint(directory, 'step-5', at(5), { keep: 0 })).rejects.toThrow(
+    'keep must be 1 or more, got 0',
+  );
+});
+
 it('keeps the last ones, and replaces one of the same name', async () => {
   for (const step of [1, 2, 3, 4]) await saveCheckpoint(directory, `step-${step}`, at(step), { keep: 3 });
   expect((await readdir(directory)).sort()).toEqual(['latest', 'step-2', 'step-3', 'step-4']);
@@ -107,7 +115,7 @@ it('finds a file cut short at any place, changed or missing', async () => {
       await expect(loadCheckpoint(copy)).rejects.toThrow(join(copy, file));
     }
   }
-  const foreign = join(await saveCheckpoint(directory, 'foreign', at(8), { keep: 3 }), 'tensors.safetensors');
+  const foreign = join(await saveCheckpoint(directory, 'foreign', at(8)), 'tensors.safetensors');
   await cp(foreign, join(path, 'tensors.safetensors'));
   await expect(loadCheckpoint(path)).rejects.toThrow('some bytes were changed');
   await rm(join(path, 'tensors.safetensors'));

@@ -37,7 +37,7 @@ export interface Checkpoint {
 
 /** Options of {@link saveCheckpoint}. */
 export interface SaveOptions {
-  /** How many checkpoints of the directory to keep, the new one included. Default: 2. */
+  /** How many checkpoints of the directory to keep, the new one included. Default: all of them. */
   readonly keep?: number;
 }
 
@@ -59,15 +59,14 @@ export async function saveCheckpoint(
   directory: string,
   name: string,
   checkpoint: Checkpoint,
-  { keep = 2 }: SaveOptions = {},
+  { keep = Infinity }: SaveOptions = {},
 ): Promise<string> {
   if (!/^[A-Za-z0-9][\w-]*$/.test(name)) {
     throw new RangeError(
       `saveCheckpoint: the name "${name}" needs letters, digits, - and _, a letter or digit first`,
     );
   }
-  if (!Number.isInteger(keep) || keep < 1)
-    throw new RangeError(`saveCheckpoint: keep must be 1 or more, got ${keep}`);
+  if (!(keep >= 1)) throw new RangeError(`saveCheckpoint: keep must be 1 or more, got ${keep}`);
   const path = join(directory, name);
   const temporary = join(directory, `${TEMPORARY}${name}-${process.pid}`);
   try {
