@@ -110,6 +110,9 @@ export function writeEpilogue(
   shader.line('}');
 }
 
+/** Invocations in a workgroup, side by side in a row of tiles: the vector width of the CPU drivers. */
+const workgroup = 8;
+
 const range = (n: number): number[] => [...Array(n).keys()];
 
 /** Index expressions of `count` rows of `a`, or columns of `b`, clamped into the matrix. */
@@ -154,15 +157,14 @@ export function registerMatmulCode(given: Task<MatmulKernel>): Dispatch {
   const rows = m > 4 ? 8 : m > 1 ? 4 : 1;
   const columns = n > 4 ? 8 : 4;
   const columnTiles = Math.ceil(n / columns);
-  const size = columnTiles > 8 ? 16 : columnTiles > 2 ? 8 : 2;
   const limits = { m: shader.param(m), n: shader.param(n) };
 
-  const columnGroups = Math.ceil(columnTiles / size);
+  const columnGroups = Math.ceil(columnTiles / workgroup);
   const rowTiles = Math.ceil(m / rows);
   const indices = writeIndices(shader, 'group', [...batch, rowTiles, columnGroups]);
   const columnGroup = indices.pop();
   const row = shader.let('m', `${indices.pop()} * ${rows}`);
-  const column = shader.let('n', `(${columnGroup} * ${size} + i32(lane)) * ${columns}`);
+  const column = shader.let('n', `(${columnGroup} * ${workgroup} + i32(lane)) * ${columns}`);
   shader.line(`if (${column} >= ${limits.n}) { return; }`);
 
   const scope: Scope = { shader, indices };
@@ -197,5 +199,5 @@ export function registerMatmulCode(given: Task<MatmulKernel>): Dispatch {
   }
   shader.line('}');
   writeEpilogue(plan, { sums, perRow, row, column }, indices, limits);
-  return shader.finish(columnGroups * rowTiles * sizeOf(batch), size);
+  return shader.finish(columnGroups * rowTiles * sizeOf(batch), workgroup);
 }
