@@ -28,7 +28,11 @@ function delta(parts: AttentionParts, kernel: AttentionBackwardKernel, query: Lo
   return [
     gradient.set(parts.at(kernel.gradient, query.get)),
     result.set(
-      elementAddress((frame.inputs[kernel.result] as Local).get, [parts.batch.get, parts.head.get, query.get], strides),
+      elementAddress(
+        (frame.inputs[kernel.result] as Local).get,
+        [parts.batch.get, parts.head.get, query.get],
+        strides,
+      ),
     ),
     sum.set(f32x4(0)),
     vectors,
@@ -37,7 +41,13 @@ function delta(parts: AttentionParts, kernel: AttentionBackwardKernel, query: Lo
 }
 
 /** Turns scores into weights, and the gradients of weights, `apart` bytes further, into those of scores. */
-function gradientsOfScores(parts: AttentionParts, kernel: AttentionBackwardKernel, scores: Code, width: number, apart: number): Code {
+function gradientsOfScores(
+  parts: AttentionParts,
+  kernel: AttentionBackwardKernel,
+  scores: Code,
+  width: number,
+  apart: number,
+): Code {
   const { f, target, frame } = parts;
   const row = f.local('i32');
   const query = f.local('i32');
@@ -109,8 +119,16 @@ export function compileAttentionBackward(
   const block = { width: 8, size: dim, count: i32(dim), steps: rows.get, mostSteps: parts.block } as const;
   const queryRows = parts.leftRows(kernel.query, first.get, rows.get);
   const gradientRows = parts.leftRows(kernel.gradient, first.get, rows.get);
-  const panels = (place: { offset: number }, steps: number) => ({ address: parts.address(place), panel: 4 * panelColumns * steps });
-  const transposed = (place: { offset: number }) => ({ address: parts.address(place), row: 4, step: 4 * width, tile: 16 });
+  const panels = (place: { offset: number }, steps: number) => ({
+    address: parts.address(place),
+    panel: 4 * panelColumns * steps,
+  });
+  const transposed = (place: { offset: number }) => ({
+    address: parts.address(place),
+    row: 4,
+    step: 4 * width,
+    tile: 16,
+  });
   const fromScores = { rows: rows.get, columns: limit.get, steps: i32(dim), accumulate: false };
   const overQueries = { rows: limit.get, columns: i32(dim), steps: rows.get, accumulate: true };
 
@@ -120,11 +138,41 @@ export function compileAttentionBackward(
     parts.pack(parts.at(kernel.gradient, first.get), strides(kernel.gradient).byDim, area.gradient, block),
     queryRows.code,
     gradientRows.code,
-    parts.product(queryRows.rows, panels(area.keyByToken, dim), parts.address(area.weights), width, fromScores),
-    parts.product(gradientRows.rows, panels(area.valueByToken, dim), parts.address(area.scores), width, fromScores),
-    gradientsOfScores(parts, kernel, parts.address(area.weights), width, area.scores.offset - area.weights.offset),
-    parts.product(transposed(area.weights), panels(area.gradient, parts.block), parts.address(area.gradValue), columns, overQueries),
-    parts.product(transposed(area.scores), panels(area.query, parts.block), parts.address(area.gradKey), columns, overQueries),
+    parts.product(
+      queryRows.rows,
+      panels(area.keyByToken, dim),
+      parts.address(area.weights),
+      width,
+      fromScores,
+    ),
+    parts.product(
+      gradientRows.rows,
+      panels(area.valueByToken, dim),
+      parts.address(area.scores),
+      width,
+      fromScores,
+    ),
+    gradientsOfScores(
+      parts,
+      kernel,
+      parts.address(area.weights),
+      width,
+      area.scores.offset - area.weights.offset,
+    ),
+    parts.product(
+      transposed(area.weights),
+      panels(area.gradient, parts.block),
+      parts.address(area.gradValue),
+      columns,
+      overQueries,
+    ),
+    parts.product(
+      transposed(area.scores),
+      panels(area.query, parts.block),
+      parts.address(area.gradKey),
+      columns,
+      overQueries,
+    ),
     parts.product(
       { address: parts.address(area.scores), row: 4 * width, step: 4, tile: 16 * width },
       panels(area.keyByDim, keys),
@@ -145,7 +193,11 @@ export function compileAttentionBackward(
       parts.pack(parts.at(kernel.key), strides(kernel.key).byToken, area.keyByToken, tokens),
       parts.pack(parts.at(kernel.value), strides(kernel.value).byToken, area.valueByToken, tokens),
       parts.pack(parts.at(kernel.key), strides(kernel.key).byDim, area.keyByDim, {
-        width: 8, size: dim, count: i32(dim), steps: i32(keys), mostSteps: keys,
+        width: 8,
+        size: dim,
+        count: i32(dim),
+        steps: i32(keys),
+        mostSteps: keys,
       }),
       fillZero(parts.address(area.gradKey), i32(4 * keys * columns)),
       fillZero(parts.address(area.gradValue), i32(4 * keys * columns)),

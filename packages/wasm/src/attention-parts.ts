@@ -3,7 +3,7 @@
  * element and head, products between them, and the rows of scores with their masks.
  */
 import type { AttentionShape, Launch, Operand } from '@clipin/kernel';
-import { call, type Code, i32, i32x4, ifElse, load, loadLane, op, plus, storeVector, times } from './code';
+import { type Code, call, i32, i32x4, ifElse, load, loadLane, op, plus, storeVector, times } from './code';
 import { elementAddress, Frame } from './frame';
 import { gemmFunction, packFunction, panelColumns, tileRows } from './gemm';
 import type { Target } from './math';
@@ -118,7 +118,13 @@ export class AttentionParts {
     from: Code,
     strides: { readonly across: number; readonly along: number },
     to: Area,
-    { width, size, count, steps, mostSteps }: { width: 4 | 8; size: number; count: Code; steps: Code; mostSteps: number },
+    {
+      width,
+      size,
+      count,
+      steps,
+      mostSteps,
+    }: { width: 4 | 8; size: number; count: Code; steps: Code; mostSteps: number },
   ): Code {
     if (size === 0) return [];
     const layout = { width, ...strides };
@@ -152,7 +158,12 @@ export class AttentionParts {
   leftRows(operand: Operand, token: Code, count: Code): { code: Code; rows: Rows } {
     const [, , across = 0, along = 0] = operand.index.strides;
     if (across >= 0) {
-      const rows = { address: this.at(operand, token), row: 4 * across, step: 4 * along, tile: 4 * across * tileRows };
+      const rows = {
+        address: this.at(operand, token),
+        row: 4 * across,
+        step: 4 * along,
+        tile: 4 * across * tileRows,
+      };
       return { code: [], rows };
     }
     const { dim } = this.kernel;
@@ -166,11 +177,20 @@ export class AttentionParts {
       from.set(this.at(operand, token)),
       this.f.loop(row, i32(0), count, [call(pack, from.get, to, i32(dim)), from.add(4 * across)]),
     ];
-    return { code, rows: { address: this.address(area), row: 16 * dim, step: 16, tile: 16 * dim * tileRows } };
+    return {
+      code,
+      rows: { address: this.address(area), row: 16 * dim, step: 16, tile: 16 * dim * tileRows },
+    };
   }
 
   /** `to = a · b`, or added to it. `columns` are those of b, `width` the padded columns of a row of `to`. */
-  product(a: Rows, b: Panels, to: Code, width: number, sizes: { rows: Code; columns: Code; steps: Code; accumulate: boolean }): Code {
+  product(
+    a: Rows,
+    b: Panels,
+    to: Code,
+    width: number,
+    sizes: { rows: Code; columns: Code; steps: Code; accumulate: boolean },
+  ): Code {
     const gemm = this.module.add(
       gemmFunction(this.target, {
         aRow: a.row,
@@ -182,7 +202,16 @@ export class AttentionParts {
       }),
     );
     const panels = op('i32.shr_u', plus(sizes.columns, panelColumns - 1), i32(3));
-    return call(gemm, a.address, b.address, to, sizes.rows, panels, sizes.steps, i32(sizes.accumulate ? 1 : 0));
+    return call(
+      gemm,
+      a.address,
+      b.address,
+      to,
+      sizes.rows,
+      panels,
+      sizes.steps,
+      i32(sizes.accumulate ? 1 : 0),
+    );
   }
 
   /**
@@ -192,7 +221,12 @@ export class AttentionParts {
    * @param visit - code for four keys; `hidden` gives a mask of lanes to hide, or nothing where all are seen
    * @param clear - offsets from `row` of areas to clear
    */
-  alongKeys(query: Local, row: Local, visit: (at: Local, hidden: Code | undefined) => Code, clear: readonly number[]): Code {
+  alongKeys(
+    query: Local,
+    row: Local,
+    visit: (at: Local, hidden: Code | undefined) => Code,
+    clear: readonly number[],
+  ): Code {
     const { keys, causal, mask } = this.kernel;
     const { f } = this;
     const key = f.local('i32');
@@ -202,7 +236,11 @@ export class AttentionParts {
     const shown = f.local('v128');
     const maskAt = f.local('i32');
     const masked = (): Code => (mask ? this.maskVector(mask, maskAt, key) : []);
-    const beyond = op('i32x4.le_s', op('i32x4.splat', seen.get), op('i32x4.add', op('i32x4.splat', key.get), i32x4(0, 1, 2, 3)));
+    const beyond = op(
+      'i32x4.le_s',
+      op('i32x4.splat', seen.get),
+      op('i32x4.add', op('i32x4.splat', key.get), i32x4(0, 1, 2, 3)),
+    );
     const step = (hidden: Code | undefined): Code => {
       const both = mask ? (hidden ? op('v128.or', shown.get, hidden) : shown.get) : hidden;
       return [mask ? shown.set(op('v128.not', masked())) : [], visit(at, both)];
@@ -210,16 +248,17 @@ export class AttentionParts {
     const ragged = keys % 4 !== 0 || causal;
     return [
       seen.set(i32(keys)),
-      causal
-        ? ifElse(op('i32.lt_s', plus(query.get, 1), i32(keys)), seen.set(plus(query.get, 1)))
-        : [],
+      causal ? ifElse(op('i32.lt_s', plus(query.get, 1), i32(keys)), seen.set(plus(query.get, 1))) : [],
       mask ? maskAt.set(this.maskRow(mask, query)) : [],
       at.set(row.get),
       whole.set(op('i32.and', seen.get, i32(-4))),
       f.loop(key, i32(0), whole.get, [step(undefined), at.add(16)], 4),
       ragged ? ifElse(op('i32.lt_s', key.get, seen.get), [step(beyond), at.add(16), key.add(4)]) : [],
       causal
-        ? f.count(key, this.limit.get, 4, [clear.map((offset) => storeVector(plus(at.get, offset), i32x4(0))), at.add(16)])
+        ? f.count(key, this.limit.get, 4, [
+            clear.map((offset) => storeVector(plus(at.get, offset), i32x4(0))),
+            at.add(16),
+          ])
         : [],
     ];
   }
@@ -266,7 +305,11 @@ export class AttentionParts {
     const scale = f.local('v128');
     const value = f.local('v128');
     const strides = [tokens * heads * dim, dim, heads * dim];
-    const start = elementAddress((this.frame.outputs[output] as Local).get, [this.batch.get, this.head.get, token], strides);
+    const start = elementAddress(
+      (this.frame.outputs[output] as Local).get,
+      [this.batch.get, this.head.get, token],
+      strides,
+    );
     const vectors = Array.from({ length: Math.ceil(dim / 4) }, (_, u) => {
       const loaded = loadVector(f, plus(source.get, 16 * u), 1, 4);
       return [

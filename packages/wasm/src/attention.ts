@@ -1,11 +1,11 @@
 /** Attention: for each batch element, head and block of queries, scores, softmax and weighted values in scratch memory. */
 import type { AttentionKernel, Launch } from '@clipin/kernel';
 import { AttentionParts, padded } from './attention-parts';
-import { type Code, f32x4, i32, load, op, plus, shuffle, storeLane, storeVector, times } from './code';
+import { type Code, f32x4, i32, load, op, shuffle, storeLane, storeVector, times } from './code';
 import { type CompiledKernel, elementAddress } from './frame';
 import { panelColumns } from './gemm';
 import { exp, log, type Target } from './math';
-import type { FunctionBuilder, Local, ModuleBuilder } from './module';
+import type { Local, ModuleBuilder } from './module';
 
 /** Folds the four lanes of a vector; all lanes hold the result. */
 export function foldLanes(vector: Local, combine: (a: Code, b: Code) => Code): Code {
@@ -71,9 +71,14 @@ function softmax(parts: AttentionParts, scores: Code, width: number, factors: Co
 }
 
 /** Code for attention. */
-export function compileAttention(launch: Launch, kernel: AttentionKernel, target: Target, module: ModuleBuilder): CompiledKernel {
+export function compileAttention(
+  launch: Launch,
+  kernel: AttentionKernel,
+  target: Target,
+  module: ModuleBuilder,
+): CompiledKernel {
   const parts = new AttentionParts(launch, kernel, module, target);
-  const { f, frame } = parts;
+  const { frame } = parts;
   const { batch, heads, keys, dim } = kernel;
   const width = padded(keys);
   const keyPanels = parts.area(width * dim);
@@ -96,15 +101,32 @@ export function compileAttention(launch: Launch, kernel: AttentionKernel, target
       parts.first.set(times(block.get, parts.block)),
       parts.bounds(),
       parts.pack(parts.at(kernel.key), { across: keyToken, along: keyDim }, keyPanels, {
-        width: 8, size: keys, count: limit, steps: i32(dim), mostSteps: dim,
+        width: 8,
+        size: keys,
+        count: limit,
+        steps: i32(dim),
+        mostSteps: dim,
       }),
       parts.pack(parts.at(kernel.value), { across: valueDim, along: valueToken }, valuePanels, {
-        width: 8, size: dim, count: i32(dim), steps: limit, mostSteps: keys,
+        width: 8,
+        size: dim,
+        count: i32(dim),
+        steps: limit,
+        mostSteps: keys,
       }),
       query.code,
-      parts.product(query.rows, { address: parts.address(keyPanels), panel: 4 * panelColumns * dim }, parts.address(scores), width, {
-        rows: parts.rows.get, columns: limit, steps: i32(dim), accumulate: false,
-      }),
+      parts.product(
+        query.rows,
+        { address: parts.address(keyPanels), panel: 4 * panelColumns * dim },
+        parts.address(scores),
+        width,
+        {
+          rows: parts.rows.get,
+          columns: limit,
+          steps: i32(dim),
+          accumulate: false,
+        },
+      ),
       softmax(parts, parts.address(scores), width, parts.address(factors)),
       parts.product(
         { address: parts.address(scores), row: 4 * width, step: 4, tile: 16 * width },
@@ -119,5 +141,9 @@ export function compileAttention(launch: Launch, kernel: AttentionKernel, target
     ];
   };
   const cost = parts.block * keys * (0.2 * dim + 4);
-  return { stages: [frame.close(body, batch * heads * parts.blocks, cost)], sharedBytes: 0, threadBytes: parts.threadBytes };
+  return {
+    stages: [frame.close(body, batch * heads * parts.blocks, cost)],
+    sharedBytes: 0,
+    threadBytes: parts.threadBytes,
+  };
 }

@@ -151,7 +151,12 @@ export function i32x4(...lanes: [number] | [number, number, number, number]): Co
   return [simd(12), ...[a, b, c, d].flatMap(intBytes)];
 }
 
-const loads = { 'v128.load': 0, 'v128.load32_splat': 9, 'v128.load32_zero': 92, 'v128.load64_zero': 93 } as const;
+const loads = {
+  'v128.load': 0,
+  'v128.load32_splat': 9,
+  'v128.load32_zero': 92,
+  'v128.load64_zero': 93,
+} as const;
 
 /** Loads by address; `offset` is a constant number of bytes beyond an address that is itself in memory. */
 export const load = (name: keyof typeof loads, address: Code, offset = 0): Code => [
@@ -226,7 +231,15 @@ export const ifElse = (condition: Code, then: Code, otherwise?: Code): Code => [
 ];
 
 /** Repeats `body` while `condition` holds after it: the body runs at least once. */
-export const doWhile = (body: Code, condition: Code): Code => [0x03, emptyBlock, body, condition, 0x0d, 0, 0x0b];
+export const doWhile = (body: Code, condition: Code): Code => [
+  0x03,
+  emptyBlock,
+  body,
+  condition,
+  0x0d,
+  0,
+  0x0b,
+];
 
 export const call = (index: number, ...args: Code[]): Code => [...args, 0x10, unsigned(index)];
 
@@ -244,7 +257,8 @@ export function flatten(code: Code, out: number[] = []): number[] {
 }
 
 /** `address + bytes`, without an addition of nothing. */
-export const plus = (value: Code, constant: number): Code => (constant === 0 ? value : op('i32.add', value, i32(constant)));
+export const plus = (value: Code, constant: number): Code =>
+  constant === 0 ? value : op('i32.add', value, i32(constant));
 
 /** `value · constant`, without a multiplication by one or nothing. */
 export function times(value: Code, constant: number): Code {

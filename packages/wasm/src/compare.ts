@@ -1,5 +1,12 @@
 /** For this package's tests: runs one launch on a device and on the float64 reference, and says how far they are apart. */
-import { createReferenceDevice, type Device, type DType, type Kernel, type Launch, type TypedArray } from '@clipin/kernel';
+import {
+  createReferenceDevice,
+  type Device,
+  type DType,
+  type Kernel,
+  type Launch,
+  type TypedArray,
+} from '@clipin/kernel';
 
 /** A kernel with the data of its inputs and the types and sizes of its outputs. */
 export interface Case {

@@ -19,7 +19,9 @@ export function compileLaunch(launch: Launch, target: Target, module: ModuleBuil
     case 'loop': {
       const simple = simplifyLoop(kernel);
       const { reduction } = simple;
-      return reduction ? compileReduce(launch, { ...simple, reduction }, target) : compileMap(launch, simple, target);
+      return reduction
+        ? compileReduce(launch, { ...simple, reduction }, target)
+        : compileMap(launch, simple, target);
     }
     case 'matmul':
       return compileMatmul(launch, kernel, target, module);

@@ -97,7 +97,8 @@ class WasmDevice implements Device {
 
   allocate(dtype: DType, length: number): DeviceBuffer {
     this.check();
-    if (!Number.isInteger(length) || length < 0) throw new RangeError(`allocate: length must be a whole number, got ${length}`);
+    if (!Number.isInteger(length) || length < 0)
+      throw new RangeError(`allocate: length must be a whole number, got ${length}`);
     const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * 4));
     this.live.add(buffer);
     this.liveBytes += length * 4;
@@ -168,9 +169,12 @@ class WasmDevice implements Device {
   mine(buffer: DeviceBuffer | undefined, operation: string): WasmBuffer {
     this.check();
     if (!(buffer instanceof WasmBuffer) || buffer.owner !== this) {
-      throw new TypeError(`${operation}: this buffer is not one of this wasm device; make it with its allocate()`);
+      throw new TypeError(
+        `${operation}: this buffer is not one of this wasm device; make it with its allocate()`,
+      );
     }
-    if (buffer.address < 0) throw new Error(`${operation}: this buffer of ${buffer.length} elements was freed`);
+    if (buffer.address < 0)
+      throw new Error(`${operation}: this buffer of ${buffer.length} elements was freed`);
     return buffer;
   }
 
@@ -185,7 +189,9 @@ class WasmDevice implements Device {
   private view({ dtype, address, length }: WasmBuffer): Float32Array | Int32Array | Uint32Array {
     const { buffer } = this.allocator.memory;
     if (dtype === 'f32') return new Float32Array(buffer, address, length);
-    return dtype === 'i32' ? new Int32Array(buffer, address, length) : new Uint32Array(buffer, address, length);
+    return dtype === 'i32'
+      ? new Int32Array(buffer, address, length)
+      : new Uint32Array(buffer, address, length);
   }
 
   private check(): void {
@@ -239,7 +245,8 @@ class WasmProgram implements Program {
     launches.forEach(({ inputs, outputs }, number) => {
       const pointers = this.address + this.slots.length * 4;
       this.slots.push(...inputs, ...outputs);
-      for (const stage of (kernels[number] as LoadedKernel).stages) this.steps.push(device.step(stage, pointers));
+      for (const stage of (kernels[number] as LoadedKernel).stages)
+        this.steps.push(device.step(stage, pointers));
     });
   }
 
@@ -271,7 +278,9 @@ class WasmProgram implements Program {
 export async function createWasmDevice({ threads }: WasmDeviceOptions = {}): Promise<Device> {
   const count = threads ?? (await availableThreads());
   if (!Number.isInteger(count) || count < 1 || count > mostThreads) {
-    throw new RangeError(`createWasmDevice: threads must be a whole number from 1 to ${mostThreads}, got ${threads}`);
+    throw new RangeError(
+      `createWasmDevice: threads must be a whole number from 1 to ${mostThreads}, got ${threads}`,
+    );
   }
   const relaxed = await probeRelaxedSimd();
   const allocator = new Allocator(typeof SharedArrayBuffer !== 'undefined');

@@ -59,7 +59,10 @@ export class Frame {
     const code: Code[] = [rest.set(number)];
     for (let axis = axes.length - 1; axis > 0; axis--) {
       const size = i32(axes[axis] as number);
-      code.push((indices[axis] as Local).set(op('i32.rem_u', rest.get, size)), rest.set(op('i32.div_u', rest.get, size)));
+      code.push(
+        (indices[axis] as Local).set(op('i32.rem_u', rest.get, size)),
+        rest.set(op('i32.div_u', rest.get, size)),
+      );
     }
     if (indices[0]) code.push(indices[0].set(rest.get));
     return { indices, code };
@@ -67,10 +70,18 @@ export class Frame {
 }
 
 /** `base + 4 · Σ strides[i] · indices[i]`: the address of an element. */
-export function elementAddress(base: Code, indices: readonly (Code | undefined)[], strides: readonly number[], offset = 0): Code {
+export function elementAddress(
+  base: Code,
+  indices: readonly (Code | undefined)[],
+  strides: readonly number[],
+  offset = 0,
+): Code {
   const terms = indices.flatMap((index, axis) => {
     const stride = strides[axis] ?? 0;
     return index === undefined || stride === 0 ? [] : [op('i32.mul', index, i32(stride * 4))];
   });
-  return plus(terms.reduce<Code>((sum, term) => op('i32.add', sum, term), base), offset * 4);
+  return plus(
+    terms.reduce<Code>((sum, term) => op('i32.add', sum, term), base),
+    offset * 4,
+  );
 }

@@ -33,7 +33,15 @@ export interface GemmLayout {
  */
 export function gemmFunction(target: Target, layout: GemmLayout): FunctionBuilder {
   const f = new FunctionBuilder(['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32']);
-  const [a, b, c, rows, panels, k, accumulate] = f.params as [Local, Local, Local, Local, Local, Local, Local];
+  const [a, b, c, rows, panels, k, accumulate] = f.params as [
+    Local,
+    Local,
+    Local,
+    Local,
+    Local,
+    Local,
+    Local,
+  ];
   const aTile = f.local('i32');
   const cTile = f.local('i32');
   const left = f.local('i32');
@@ -86,7 +94,10 @@ export function gemmFunction(target: Target, layout: GemmLayout): FunctionBuilde
     left.set(rows.get),
     ifElse(
       whole,
-      doWhile([tile(tileRows), aTile.add(layout.aTile), cTile.add(tileRows * layout.cRow), left.add(-tileRows)], whole),
+      doWhile(
+        [tile(tileRows), aTile.add(layout.aTile), cTile.add(tileRows * layout.cRow), left.add(-tileRows)],
+        whole,
+      ),
     ),
     [1, 2, 3].map((count) => ifElse(op('i32.eq', left.get, i32(count)), tile(count))),
     b.add(layout.bPanel),
@@ -128,7 +139,9 @@ export function packFunction({ width, across, along }: PackLayout, count: number
   const block = [
     groups.map((lanes, group) => [
       columns.map((column, lane) =>
-        column.set(lane < lanes ? load('v128.load', plus(from.get, 4 * (4 * group + lane) * across)) : i32x4(0)),
+        column.set(
+          lane < lanes ? load('v128.load', plus(from.get, 4 * (4 * group + lane) * across)) : i32x4(0),
+        ),
       ),
       transpose(f, columns as [Local, Local, Local, Local]),
       columns.map((column, step) => storeVector(to.get, column.get, 4 * (step * width + 4 * group))),

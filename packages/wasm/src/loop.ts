@@ -1,5 +1,12 @@
 /** Loop kernels without a reduction: elementwise work, copies, gathers, random bits. */
-import { contiguousStrides, type DType, type Instruction, type Launch, type LoopKernel, sizeOf } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  type DType,
+  type Instruction,
+  type Launch,
+  type LoopKernel,
+  sizeOf,
+} from '@clipin/kernel';
 import { type Code, doWhile, i32, ifElse, op, plus } from './code';
 import { type CompiledKernel, elementAddress, Frame } from './frame';
 import type { Target } from './math';
@@ -38,7 +45,6 @@ export function storeAll(
 
 /** Walks the elements from `start` to `end` of an axis of `size`, in runs of vectors: many, one, then the ragged rest. */
 export function walkVectors(
-  f: FunctionBuilder,
   position: Local,
   end: Code,
   size: number,
@@ -73,7 +79,10 @@ export function compileMap(launch: Launch, kernel: LoopKernel, target: Target): 
     const { indices, code } = frame.split(item.get, [...axes.slice(0, -1), blocks]);
     const block = indices[vector] as Local;
     const place = [...indices.slice(0, -1).map((index) => index.get), blocks > 1 ? start.get : undefined];
-    const emitter = new ProgramEmitter({ f, target, inputs: frame.inputs, indices: place, vector, looped: vector }, kernel.program);
+    const emitter = new ProgramEmitter(
+      { f, target, inputs: frame.inputs, indices: place, vector, looped: vector },
+      kernel.program,
+    );
     const position = f.local('i32');
     const emit = (lanes: readonly number[]): Code => [
       emitter.turn(lanes),
@@ -86,10 +95,12 @@ export function compileMap(launch: Launch, kernel: LoopKernel, target: Target): 
       start.set(op('i32.mul', block.get, i32(blockElements))),
       end.set(plus(start.get, blockElements)),
       ifElse(op('i32.gt_s', end.get, i32(size)), end.set(i32(size))),
-      addresses.map((address, output) => address.set(elementAddress((frame.outputs[output] as Local).get, place, strides))),
+      addresses.map((address, output) =>
+        address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
+      ),
       position.set(start.get),
       emitter.before(new Array<number>(unroll).fill(4)),
-      walkVectors(f, position, end.get, size, unroll, emit),
+      walkVectors(position, end.get, size, unroll, emit),
     ];
   };
   const items = (sizeOf(axes) / Math.max(1, size)) * blocks;

@@ -2,7 +2,7 @@
  * Transcendental functions on four f32 lanes, as inline code: argument reduction and polynomials, f32 accuracy,
  * NaN, infinities, zeros and subnormals as IEEE 754 has them. `sin` and `cos` ask JavaScript lane by lane.
  */
-import { call, type Code, extract, f32x4, i32x4, op, replace } from './code';
+import { type Code, call, extract, f32x4, i32x4, op, replace } from './code';
 import { type FunctionBuilder, imported, type Local } from './module';
 
 /** What the machine's WebAssembly can do. */
@@ -17,7 +17,9 @@ export const madd = (target: Target, a: Code, b: Code, c: Code): Code =>
 
 /** Horner's rule; coefficients from the highest power. */
 const polynomial = (target: Target, x: Local, coefficients: readonly number[]): Code =>
-  coefficients.slice(1).reduce<Code>((sum, c) => madd(target, sum, x.get, f32x4(c)), f32x4(coefficients[0] as number));
+  coefficients
+    .slice(1)
+    .reduce<Code>((sum, c) => madd(target, sum, x.get, f32x4(c)), f32x4(coefficients[0] as number));
 
 const signBit = i32x4(-(2 ** 31));
 
@@ -44,8 +46,14 @@ export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
     r.set(op('f32x4.sub', n.get, f32x4(rounder))),
     n.set(op('i32x4.sub', n.get, f32x4(rounder))),
     x.set(madd(target, r.get, f32x4(-0.693359375), x.get)),
-    r.set(madd(target, r.get, f32x4(2.12194440e-4), x.get)),
-    x.set(polynomial(target, r, [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5])),
+    r.set(madd(target, r.get, f32x4(2.1219444e-4), x.get)),
+    x.set(
+      polynomial(
+        target,
+        r,
+        [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5],
+      ),
+    ),
     x.set(op('f32x4.add', madd(target, x.get, op('f32x4.mul', r.get, r.get), r.get), f32x4(1))),
     half.set(op('i32x4.shr_s', n.get, [0x41, 1])),
     x.set(op('f32x4.mul', op('f32x4.mul', x.get, power(half.get)), power(op('i32x4.sub', n.get, half.get)))),
@@ -82,8 +90,8 @@ export function log(f: FunctionBuilder, target: Target, value: Code): Code {
         target,
         z,
         [
-          7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
-          2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+          7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1,
+          -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
         ],
       ),
     ),
@@ -92,7 +100,9 @@ export function log(f: FunctionBuilder, target: Target, value: Code): Code {
     rest.set(madd(target, square.get, f32x4(-0.5), rest.get)),
     rest.set(madd(target, exponent.get, f32x4(0.693359375), op('f32x4.add', z.get, rest.get))),
     // Infinity and NaN stay themselves, zero gives −∞, what is below gives NaN.
-    rest.set(op('v128.bitselect', rest.get, op('f32x4.add', x.get, x.get), op('f32x4.lt', x.get, f32x4(Infinity)))),
+    rest.set(
+      op('v128.bitselect', rest.get, op('f32x4.add', x.get, x.get), op('f32x4.lt', x.get, f32x4(Infinity))),
+    ),
     rest.set(op('v128.bitselect', f32x4(-Infinity), rest.get, op('f32x4.eq', x.get, f32x4(0)))),
     op('v128.or', rest.get, op('f32x4.lt', x.get, f32x4(0))),
   ];
@@ -109,15 +119,19 @@ export function tanh(f: FunctionBuilder, target: Target, value: Code): Code {
     large.set(op('f32x4.abs', x.get)),
     large.set(op('f32x4.add', exp(f, target, op('f32x4.add', large.get, large.get)), f32x4(1))),
     large.set(op('f32x4.sub', f32x4(1), op('f32x4.div', f32x4(2), large.get))),
-    large.set(op('v128.or', large.get, op('v128.and', x.get, signBit))),
     square.set(op('f32x4.mul', x.get, x.get)),
     small.set(
-      polynomial(target, square, [
-        -5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1,
-      ]),
+      polynomial(
+        target,
+        square,
+        [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1],
+      ),
     ),
     small.set(madd(target, op('f32x4.mul', small.get, square.get), x.get, x.get)),
-    op('v128.bitselect', small.get, large.get, op('f32x4.lt', op('f32x4.abs', x.get), f32x4(0.625))),
+    small.set(
+      op('v128.bitselect', small.get, large.get, op('f32x4.lt', op('f32x4.abs', x.get), f32x4(0.625))),
+    ),
+    op('v128.or', small.get, op('v128.and', x.get, signBit)),
   ];
 }
 
@@ -133,20 +147,27 @@ export function erf(f: FunctionBuilder, target: Target, value: Code): Code {
     t.set(op('f32x4.abs', x.get)),
     square.set(op('f32x4.mul', x.get, x.get)),
     large.set(
-      polynomial(target, t, [
-        -1.7285347e-5, 3.83197126e-4, -3.88396438e-3, 2.42546219e-2, -1.06777877e-1, -6.34846687e-1, -1.28717512e-1,
-      ]),
+      polynomial(
+        target,
+        t,
+        [
+          -1.7285347e-5, 3.83197126e-4, -3.88396438e-3, 2.42546219e-2, -1.06777877e-1, -6.34846687e-1,
+          -1.28717512e-1,
+        ],
+      ),
     ),
     large.set(op('f32x4.sub', op('f32x4.mul', large.get, t.get), t.get)),
     large.set(op('f32x4.sub', f32x4(1), exp(f, target, large.get))),
-    large.set(op('v128.or', large.get, op('v128.and', x.get, signBit))),
     small.set(
-      polynomial(target, square, [
-        -5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1,
-      ]),
+      polynomial(
+        target,
+        square,
+        [-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1],
+      ),
     ),
     small.set(madd(target, small.get, x.get, x.get)),
-    op('v128.bitselect', large.get, small.get, op('f32x4.gt', t.get, f32x4(0.921875))),
+    small.set(op('v128.bitselect', large.get, small.get, op('f32x4.gt', t.get, f32x4(0.921875)))),
+    op('v128.or', small.get, op('v128.and', x.get, signBit)),
   ];
 }
 

@@ -4,7 +4,7 @@
  * finished block. How sums are ordered depends on k alone.
  */
 import { contiguousStrides, type Launch, type MatmulKernel, sizeOf } from '@clipin/kernel';
-import { call, type Code, i32, ifElse, load, op, plus, times } from './code';
+import { type Code, call, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { type GemmLayout, gemmFunction, packFunction, panelColumns, tileRows } from './gemm';
 import { elementCost, storeAll, walkVectors } from './loop';
@@ -60,7 +60,8 @@ function planOf(kernel: SimpleMatmul): Plan {
   const bColumn = n === 1 ? 1 : (b.strides[rank + 1] as number);
 
   const fewColumns = n <= 2 * panelColumns;
-  const aReadable = aRow >= 0 && (fewColumns || aStep === 1 || aRow === 0 || (aRow === 1 && !(crowds(aStep) && k > 64)));
+  const aReadable =
+    aRow >= 0 && (fewColumns || aStep === 1 || aRow === 0 || (aRow === 1 && !(crowds(aStep) && k > 64)));
   const bReadable = bColumn === 1 && (m <= 2 * tileRows || (k * n <= 4096 && !crowds(bStep)));
   const batched = (strides: readonly number[]) => strides.slice(0, rank).some((stride) => stride !== 0);
   const bPacked = {
@@ -109,7 +110,14 @@ function packStage(
   launch: Launch,
   module: ModuleBuilder,
   kernel: SimpleMatmul,
-  operand: { input: number; offset: number; strides: readonly number[]; across: number; along: number; size: number },
+  operand: {
+    input: number;
+    offset: number;
+    strides: readonly number[];
+    across: number;
+    along: number;
+    size: number;
+  },
   packed: Packed,
   width: 4 | 8,
 ): Stage {
@@ -181,14 +189,27 @@ function productStage(
       ifElse(op('i32.gt_s', to.get, i32(most)), to.set(i32(most))),
     ];
     const panelsAt = (packed: Packed): Code =>
-      op('i32.add', plus(frame.shared.get, packed.offset), times(packed.batched ? flatBatch : i32(0), packed.bytes));
+      op(
+        'i32.add',
+        plus(frame.shared.get, packed.offset),
+        times(packed.batched ? flatBatch : i32(0), packed.bytes),
+      );
     const aStart = plan.a.packed
       ? op('i32.add', panelsAt(plan.a), times(row.get, k * 4))
       : elementAddress((frame.inputs[operands.a] as Local).get, [...outer, row.get], a.strides, a.offset);
     const bStart = plan.b.packed
       ? op('i32.add', panelsAt(plan.b), times(column.get, k * 4))
-      : elementAddress((frame.inputs[operands.b] as Local).get, [...outer, undefined, column.get], b.strides, b.offset);
-    const panels = op('i32.div_u', plus(op('i32.sub', columnEnd.get, column.get), panelColumns - 1), i32(panelColumns));
+      : elementAddress(
+          (frame.inputs[operands.b] as Local).get,
+          [...outer, undefined, column.get],
+          b.strides,
+          b.offset,
+        );
+    const panels = op(
+      'i32.div_u',
+      plus(op('i32.sub', columnEnd.get, column.get), panelColumns - 1),
+      i32(panelColumns),
+    );
 
     const product = [
       aAt.set(aStart),
@@ -200,7 +221,16 @@ function productStage(
         [
           steps.set(op('i32.sub', i32(k), step.get)),
           ifElse(op('i32.gt_s', steps.get, i32(plan.steps)), steps.set(i32(plan.steps))),
-          call(gemm, aAt.get, bAt.get, frame.own.get, op('i32.sub', rowEnd.get, row.get), panels, steps.get, step.get),
+          call(
+            gemm,
+            aAt.get,
+            bAt.get,
+            frame.own.get,
+            op('i32.sub', rowEnd.get, row.get),
+            panels,
+            steps.get,
+            step.get,
+          ),
           aAt.add(plan.steps * plan.layout.aStep),
           bAt.add(plan.steps * plan.layout.bStep),
         ],
@@ -231,7 +261,7 @@ function productStage(
         sums.set(sumsRow.get),
         position.set(column.get),
         emitter.before([4, 4]),
-        walkVectors(f, position, columnEnd.get, n, kernel.program.length <= 8 ? 2 : 1, emit),
+        walkVectors(position, columnEnd.get, n, kernel.program.length <= 8 ? 2 : 1, emit),
         sumsRow.add(plan.layout.cRow),
       ]),
     ];
@@ -252,12 +282,18 @@ function productStage(
 }
 
 /** Code for a matrix product. */
-export function compileMatmul(launch: Launch, kernel: MatmulKernel, target: Target, module: ModuleBuilder): CompiledKernel {
+export function compileMatmul(
+  launch: Launch,
+  kernel: MatmulKernel,
+  target: Target,
+  module: ModuleBuilder,
+): CompiledKernel {
   const simple = simplifyMatmul(kernel);
   const plan = planOf(simple);
   const rank = simple.batch.length;
   const stages: Stage[] = [];
-  const stride = (strides: readonly number[], axis: number, size: number) => (size === 1 ? 1 : (strides[axis] as number));
+  const stride = (strides: readonly number[], axis: number, size: number) =>
+    size === 1 ? 1 : (strides[axis] as number);
   if (plan.b.packed && simple.k > 0) {
     const { strides, offset } = simple.b;
     const operand = {

@@ -13,7 +13,10 @@ export function loadVector(f: FunctionBuilder, address: Code, stride: number, la
   if (stride === 1 && lanes === 4) return load('v128.load', address);
   if (stride === -1 && lanes === 4) {
     const reversed = f.local('v128');
-    return [reversed.set(load('v128.load', plus(address, -12))), shuffle(reversed.get, reversed.get, [3, 2, 1, 0])];
+    return [
+      reversed.set(load('v128.load', plus(address, -12))),
+      shuffle(reversed.get, reversed.get, [3, 2, 1, 0]),
+    ];
   }
   if (stride === 1) {
     const pair = load('v128.load64_zero', address);

@@ -104,7 +104,7 @@ export class Allocator {
     const least = Math.ceil(missing / pageBytes);
     const used = [...this.sizes.values()].reduce((sum, block) => sum + block, 0);
     const room = this.maximumPages - this.pages;
-    const wanted = Math.min(room, Math.max(least, leastGrowth, this.pages >> 3));
+    const wanted = Math.max(least, Math.min(room, Math.max(leastGrowth, this.pages >> 3)));
     for (const pages of [wanted, least]) {
       if (pages > room) break;
       try {

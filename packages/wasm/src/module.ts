@@ -42,7 +42,8 @@ export class FunctionBuilder {
 
   param(index: number): Local {
     const local = this.params[index];
-    if (!local) throw new RangeError(`function has ${this.params.length} parameters, asked for number ${index}`);
+    if (!local)
+      throw new RangeError(`function has ${this.params.length} parameters, asked for number ${index}`);
     return local;
   }
 
@@ -127,17 +128,31 @@ export class ModuleBuilder {
 
   /** The module in the binary format. `sharedMemory`: whether the memory it imports is shared. */
   bytes(sharedMemory: boolean): Uint8Array<ArrayBuffer> {
-    const memory = sharedMemory ? [0x02, 0x03, ...unsigned(0), ...unsigned(maxPages)] : [0x02, 0x00, ...unsigned(0)];
-    const types = [...imports, ...this.functions.map((f) => ({ params: f.params.map((p) => p.type), results: f.results }))];
+    const memory = sharedMemory
+      ? [0x02, 0x03, ...unsigned(0), ...unsigned(maxPages)]
+      : [0x02, 0x00, ...unsigned(0)];
+    const types = [
+      ...imports,
+      ...this.functions.map((f) => ({ params: f.params.map((p) => p.type), results: f.results })),
+    ];
     const bytes = [
       ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-      ...section(1, types.map((type) => functionType(type.params, type.results))),
+      ...section(
+        1,
+        types.map((type) => functionType(type.params, type.results)),
+      ),
       ...section(2, [
         [...text('env'), ...text('memory'), ...memory],
         ...imports.map(({ name }, index) => [...text('env'), ...text(name), 0x00, ...unsigned(index)]),
       ]),
-      ...section(3, this.functions.map((_, index) => unsigned(imports.length + index))),
-      ...section(7, this.exports.map(({ name, index }) => [...text(name), 0x00, ...unsigned(index)])),
+      ...section(
+        3,
+        this.functions.map((_, index) => unsigned(imports.length + index)),
+      ),
+      ...section(
+        7,
+        this.exports.map(({ name, index }) => [...text(name), 0x00, ...unsigned(index)]),
+      ),
     ];
     const parts = [bytes, section(10, this.functions.map(functionBody))];
     const size = parts.reduce((sum, part) => sum + part.length, 0);

@@ -12,7 +12,10 @@ export const affinesOf = (program: readonly Instruction[]): Affine[] =>
   });
 
 /** The program with every affine function replaced. */
-export const mapAffines = (program: readonly Instruction[], change: (affine: Affine) => Affine): Instruction[] =>
+export const mapAffines = (
+  program: readonly Instruction[],
+  change: (affine: Affine) => Affine,
+): Instruction[] =>
   program.map((step) => {
     if (step.op === 'index') return { ...step, index: change(step.index) };
     if (step.op !== 'load') return step;
@@ -33,7 +36,11 @@ interface Merge {
  * @param affines - functions over the axes, or over the first of them
  * @param fixed - whether an axis may not be merged with the one before it
  */
-export function mergeAxes(axes: readonly number[], affines: readonly Affine[], fixed: (axis: number) => boolean): Merge {
+export function mergeAxes(
+  axes: readonly number[],
+  affines: readonly Affine[],
+  fixed: (axis: number) => boolean,
+): Merge {
   const sizes: number[] = [];
   const keep: number[] = [];
   let mayMerge = false;

@@ -90,7 +90,8 @@ export class ProgramEmitter {
 
   private dependence(step: Instruction): number {
     const { vector, looped } = this.place;
-    const ofAffine = ({ strides }: Affine) => (strides[vector] ? onVector : 0) | (looped >= 0 && strides[looped] ? onLoop : 0);
+    const ofAffine = ({ strides }: Affine) =>
+      (strides[vector] ? onVector : 0) | (looped >= 0 && strides[looped] ? onLoop : 0);
     const ofStep = (number: number) => this.depends[number] as number;
     const both = looped >= 0 && vector === looped ? onVector | onLoop : onVector;
     switch (step.op) {
@@ -139,7 +140,10 @@ export class ProgramEmitter {
     });
     const [first, ...rest] = terms;
     if (first === undefined) return i32(offset * scale);
-    return plus(rest.reduce((sum, term) => op('i32.add', sum, term), first), offset * scale);
+    return plus(
+      rest.reduce((sum, term) => op('i32.add', sum, term), first),
+      offset * scale,
+    );
   }
 
   private emit(lanes: readonly number[], wanted: (depends: number) => boolean): Code {
@@ -171,7 +175,10 @@ export class ProgramEmitter {
         if (!this.reduced) throw new TypeError('kernel: `reduced` without a reduction before it');
         return this.reduced(u, 4 * u, lanes);
       case 'load':
-        return fromMemory(step.dtype, this.load(step, u, this.isVector(number) ? lanes : 1, this.isVector(number)));
+        return fromMemory(
+          step.dtype,
+          this.load(step, u, this.isVector(number) ? lanes : 1, this.isVector(number)),
+        );
       default:
         return scalarOperation(
           f,
@@ -195,9 +202,11 @@ export class ProgramEmitter {
 
     const result = f.local('v128');
     const row = f.local('i32');
-    const rowOf = (lane: number): Code => (gather ? row.set(extract('i32', this.value(gather.at, u).get, lane)) : []);
+    const rowOf = (lane: number): Code =>
+      gather ? row.set(extract('i32', this.value(gather.at, u).get, lane)) : [];
     const gathered = (at: Code): Code => (gather ? op('i32.add', at, times(row.get, gather.stride * 4)) : at);
-    const inside = (lane: number): Code => all([...guards.map((guard) => this.guard(guard, 4 * u + lane)), ...this.gatherInside(gather, row)]);
+    const inside = (lane: number): Code =>
+      all([...guards.map((guard) => this.guard(guard, 4 * u + lane)), ...this.gatherInside(gather, row)]);
 
     const oneByOne: Code[] = [result.set(i32x4(0))];
     for (let lane = 0; lane < lanes; lane++) {
@@ -206,10 +215,17 @@ export class ProgramEmitter {
     }
     if (gathersLanes) return [oneByOne, result.get];
 
-    const ends = [...guards.map((guard) => this.guard(guard, 4 * u)), ...moving.map((guard) => this.guard(guard, 4 * u + lanes - 1))];
+    const ends = [
+      ...guards.map((guard) => this.guard(guard, 4 * u)),
+      ...moving.map((guard) => this.guard(guard, 4 * u + lanes - 1)),
+    ];
     const whole = all([...ends, ...this.gatherInside(gather, row)]);
     const otherwise = moving.length > 0 && lanes > 1 ? oneByOne : result.set(i32x4(0));
-    return [rowOf(0), ifElse(whole, result.set(loadVector(f, gathered(address), stride, lanes)), otherwise), result.get];
+    return [
+      rowOf(0),
+      ifElse(whole, result.set(loadVector(f, gathered(address), stride, lanes)), otherwise),
+      result.get,
+    ];
   }
 
   /** Whether a guard holds `elements` further along the vector axis. */
@@ -225,4 +241,6 @@ export class ProgramEmitter {
 
 /** All conditions at once. */
 const all = (conditions: readonly Code[]): Code =>
-  conditions.length === 0 ? i32(1) : conditions.slice(1).reduce<Code>((a, b) => op('i32.and', a, b), conditions[0] as Code);
+  conditions.length === 0
+    ? i32(1)
+    : conditions.slice(1).reduce<Code>((a, b) => op('i32.and', a, b), conditions[0] as Code);

@@ -3,7 +3,15 @@
  * end) or along the last outer axis (sums of columns: one lane an output). Long reductions into few outputs are cut
  * into segments of a fixed size, whose partial results a second stage folds in order: the bits do not depend on threads.
  */
-import { contiguousStrides, dtypes, type Launch, type LoopKernel, type Reduction, type ScalarOp, sizeOf } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  dtypes,
+  type Launch,
+  type LoopKernel,
+  type Reduction,
+  type ScalarOp,
+  sizeOf,
+} from '@clipin/kernel';
 import { type Code, i32, i32x4, ifElse, op, plus, shuffle } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { elementCost, storeAll, walkVectors } from './loop';
@@ -49,7 +57,8 @@ function laneCost(kernel: ReducingKernel, axes: readonly number[], axis: number)
 
 const largest = (axes: readonly number[], from: number): number => {
   let best = from;
-  for (let axis = from; axis < axes.length; axis++) if ((axes[axis] as number) > (axes[best] as number)) best = axis;
+  for (let axis = from; axis < axes.length; axis++)
+    if ((axes[axis] as number) > (axes[best] as number)) best = axis;
   return best;
 };
 
@@ -67,7 +76,8 @@ function schedule(kernel: ReducingKernel): Schedule {
   const size = axes[segmented] ?? 1;
   const outputs = sizeOf(kernel.axes);
   const items = vector >= outer ? outputs : Math.ceil(outputs / 32);
-  const wanted = points < 2 ** 15 || items >= 32 ? 1 : Math.min(Math.ceil(64 / items), Math.ceil(points / 8192));
+  const wanted =
+    points < 2 ** 15 || items >= 32 ? 1 : Math.min(Math.ceil(64 / items), Math.ceil(points / 8192));
   const length = Math.max(16, Math.ceil(size / wanted / 16) * 16);
   const segments = Math.ceil(size / length);
   return segments > 1
@@ -76,7 +86,13 @@ function schedule(kernel: ReducingKernel): Schedule {
 }
 
 /** Where the result of a fold goes: into the body and the outputs, or to the partial results of a segment. */
-type Finish = (frame: Frame, place: readonly (Code | undefined)[], vector: number, values: readonly Local[], lanes: readonly number[]) => Code;
+type Finish = (
+  frame: Frame,
+  place: readonly (Code | undefined)[],
+  vector: number,
+  values: readonly Local[],
+  lanes: readonly number[],
+) => Code;
 
 /** Everything that the emission of one reduction stage needs. */
 class ReduceStage {
@@ -128,7 +144,10 @@ class ReduceStage {
   }
 
   /** The loops over the reduction axes but the innermost, around `inner`. */
-  private around(inner: (place: (Code | undefined)[]) => Code, outerPlace: readonly (Code | undefined)[]): Code {
+  private around(
+    inner: (place: (Code | undefined)[]) => Code,
+    outerPlace: readonly (Code | undefined)[],
+  ): Code {
     const { f } = this.frame;
     const { looped } = this.plan;
     const place = [...outerPlace];
@@ -163,7 +182,14 @@ class ReduceStage {
 
     const inner = (place: (Code | undefined)[]): Code => {
       const position = f.local('i32');
-      const site = { f, target: this.target, inputs: frame.inputs, indices: place, vector: plan.vector, looped: plan.looped };
+      const site = {
+        f,
+        target: this.target,
+        inputs: frame.inputs,
+        indices: place,
+        vector: plan.vector,
+        looped: plan.looped,
+      };
       const emitter = new ProgramEmitter(site, reduction.program);
       const emit = (lanes: readonly number[]): Code => [
         emitter.turn(lanes),
@@ -179,7 +205,7 @@ class ReduceStage {
       return [
         emitter.before(new Array<number>(unroll).fill(4)),
         position.set(this.from(plan.looped)),
-        walkVectors(f, position, this.to(plan.looped), size, unroll, emit),
+        walkVectors(position, this.to(plan.looped), size, unroll, emit),
       ];
     };
 
@@ -201,11 +227,15 @@ class ReduceStage {
       ];
     };
     const points = sizeOf(reduction.axes) / plan.segments;
-    return frame.close(body, this.items(sizeOf(this.axes.slice(0, outer))), 10 + points * elementCost(reduction.program));
+    return frame.close(
+      body,
+      this.items(sizeOf(this.axes.slice(0, outer))),
+      10 + points * elementCost(reduction.program),
+    );
   }
 
   private columns(): Stage {
-    const { frame, kernel, plan, outer } = this;
+    const { frame, kernel, plan } = this;
     const { f } = frame;
     const { reduction } = kernel;
     const { vector } = plan;
@@ -222,7 +252,14 @@ class ReduceStage {
     const variant = (lanes: readonly number[], outerPlace: readonly (Code | undefined)[]): Code => {
       const inner = (place: (Code | undefined)[]): Code => {
         const position = f.local('i32');
-        const site = { f, target: this.target, inputs: frame.inputs, indices: place, vector, looped: plan.looped };
+        const site = {
+          f,
+          target: this.target,
+          inputs: frame.inputs,
+          indices: place,
+          vector,
+          looped: plan.looped,
+        };
         const emitter = new ProgramEmitter(site, reduction.program);
         const before = emitter.before(lanes);
         const turn = [
@@ -260,7 +297,11 @@ class ReduceStage {
       ];
     };
     const points = (sizeOf(reduction.axes) / plan.segments) * unroll * 4;
-    return frame.close(body, this.items(sizeOf(outerAxes) * blocks), 10 + points * elementCost(reduction.program));
+    return frame.close(
+      body,
+      this.items(sizeOf(outerAxes) * blocks),
+      10 + points * elementCost(reduction.program),
+    );
   }
 }
 
@@ -273,7 +314,9 @@ function finishBody(launch: Launch, kernel: ReducingKernel, target: Target): Fin
     const site = { f, target, inputs: frame.inputs, indices: place, vector, looped: -1 };
     const emitter = new ProgramEmitter(site, kernel.program, (u) => (values[u] as Local).get);
     return [
-      addresses.map((address, output) => address.set(elementAddress((frame.outputs[output] as Local).get, place, strides))),
+      addresses.map((address, output) =>
+        address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
+      ),
       emitter.before(lanes),
       storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
     ];
@@ -297,7 +340,11 @@ export function compileReduce(launch: Launch, kernel: ReducingKernel, target: Ta
   const plan = schedule(kernel);
   const body = finishBody(launch, kernel, target);
   if (plan.segments === 1) {
-    return { stages: [new ReduceStage(launch, kernel, plan, target, body, false).compile()], sharedBytes: 0, threadBytes: 0 };
+    return {
+      stages: [new ReduceStage(launch, kernel, plan, target, body, false).compile()],
+      sharedBytes: 0,
+      threadBytes: 0,
+    };
   }
   const outputs = sizeOf(kernel.axes);
   const { dtype } = kernel.reduction;

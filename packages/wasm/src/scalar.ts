@@ -3,8 +3,8 @@
  * and 0 or 1 in memory.
  */
 import type { DType, Instruction, ScalarOp } from '@clipin/kernel';
-import { type Code, extract, f32x4, i32, i32x4, ifElse, op, type Opcode, replace } from './code';
-import { erf, exp, log, tanh, type Target, trigonometric } from './math';
+import { type Code, extract, f32x4, i32, i32x4, ifElse, type Opcode, op, replace } from './code';
+import { erf, exp, log, type Target, tanh, trigonometric } from './math';
 import type { FunctionBuilder } from './module';
 
 type Binary = Partial<Record<ScalarOp, Opcode>>;
@@ -99,7 +99,13 @@ function laneByLane(
   return [...code, result.get];
 }
 
-function divide(f: FunctionBuilder, name: 'divide' | 'remainder', dtype: DType, args: readonly Code[], lanes: number): Code {
+function divide(
+  f: FunctionBuilder,
+  name: 'divide' | 'remainder',
+  dtype: DType,
+  args: readonly Code[],
+  lanes: number,
+): Code {
   const sign = dtype === 'i32' ? 's' : 'u';
   const opcode: Opcode = name === 'divide' ? `i32.div_${sign}` : `i32.rem_${sign}`;
   return laneByLane(f, args, lanes, ([a = [], b = []], result) => {
@@ -113,7 +119,14 @@ function divide(f: FunctionBuilder, name: 'divide' | 'remainder', dtype: DType, 
   });
 }
 
-function shift(f: FunctionBuilder, name: 'shiftLeft' | 'shiftRight', dtype: DType, args: readonly Code[], lanes: number, by?: number): Code {
+function shift(
+  f: FunctionBuilder,
+  name: 'shiftLeft' | 'shiftRight',
+  dtype: DType,
+  args: readonly Code[],
+  lanes: number,
+  by?: number,
+): Code {
   const kind = name === 'shiftLeft' ? 'shl' : dtype === 'i32' ? 'shr_s' : 'shr_u';
   if (by !== undefined) return op(`i32x4.${kind}`, args[0] as Code, i32(by & 31));
   return laneByLane(f, args, lanes, ([a = [], b = []], result) => result.set(op(`i32.${kind}`, a, b)));

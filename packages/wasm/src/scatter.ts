@@ -41,7 +41,12 @@ export function compileScatterAdd(launch: Launch, kernel: ScatterAddKernel): Com
           lanes.map((lane, u) => {
             const sum = sums[u] as Local;
             const address = plus(at.get, 16 * u);
-            const added = combine('add', dtype, loadVector(f, address, 1, lane), loadVector(f, plus(from.get, 16 * u), 1, lane));
+            const added = combine(
+              'add',
+              dtype,
+              loadVector(f, address, 1, lane),
+              loadVector(f, plus(from.get, 16 * u), 1, lane),
+            );
             return [sum.set(added), storeVectorLanes(address, sum.get, lane)];
           }),
         ),
@@ -55,7 +60,8 @@ export function compileScatterAdd(launch: Launch, kernel: ScatterAddKernel): Com
     const { indices, code } = frame.split(item.get, [batch, blocks]);
     const [outer, block] = indices as [Local, Local];
     const column = times(block.get, blockColumns * 4);
-    const start = (base: Local | undefined, size: number): Code => op('i32.add', (base as Local).get, times(outer.get, size * 4));
+    const start = (base: Local | undefined, size: number): Code =>
+      op('i32.add', (base as Local).get, times(outer.get, size * 4));
     const left = width - (blocks - 1) * blockColumns;
     const lanesLeft = Array.from({ length: Math.ceil(left / 4) }, (_, u) => Math.min(4, left - 4 * u));
     const full = [4, 4, 4, 4];

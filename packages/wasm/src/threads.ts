@@ -91,7 +91,9 @@ export class Threads {
   /** Makes functions known to all threads; gives the number of the first. */
   addTasks(module: WebAssembly.Module, names: readonly string[]): number {
     const first = this.tasks.length;
-    const { exports } = new WebAssembly.Instance(module, { env: { memory: this.memory, ...importedFunctions } });
+    const { exports } = new WebAssembly.Instance(module, {
+      env: { memory: this.memory, ...importedFunctions },
+    });
     for (const name of names) this.tasks.push(exports[name] as Task);
     for (const { port } of this.others) port.postMessage({ module, names, first });
     return first;
