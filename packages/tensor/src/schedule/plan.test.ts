@@ -22,10 +22,15 @@ function planOf(outputs: readonly Node[], donated: readonly Node[] = []) {
 }
 
 /** Follows which node's value each buffer holds. */
-function simulate({ steps, plan }: ReturnType<typeof planOf>, outputs: readonly Node[], kept: readonly Node[]): void {
+function simulate(
+  { steps, plan }: ReturnType<typeof planOf>,
+  outputs: readonly Node[],
+  kept: readonly Node[],
+): void {
   const { launches, externals, slots, fresh } = plan;
   const holds: (Node | undefined)[] = [...externals, ...slots.map(() => undefined)];
-  const lengthAt = (position: number) => sizeOf(externals[position]?.shape ?? [slots[position - externals.length]?.length ?? 0]);
+  const lengthAt = (position: number) =>
+    sizeOf(externals[position]?.shape ?? [slots[position - externals.length]?.length ?? 0]);
   steps.forEach((step, time) => {
     const launch = launches[time];
     step.inputs.forEach((input, i) => {
@@ -55,7 +60,9 @@ test('no live buffer is written over, whatever is donated', () => {
     fc.property(fc.nat(), fc.integer({ min: 1, max: 40 }), (seed, length) => {
       const graph = randomGraph(seed, length);
       const leaves = graph.leaves.map(toTensor);
-      const outputs = [...new Set(runGraph(graph, leaves))].filter(({ operation }) => operation.kind !== 'buffer');
+      const outputs = [...new Set(runGraph(graph, leaves))].filter(
+        ({ operation }) => operation.kind !== 'buffer',
+      );
       const choices = new Choices(seed);
       const donated = leaves.filter(() => choices.chance(50));
       const kept = leaves.filter((x) => !donated.includes(x));
