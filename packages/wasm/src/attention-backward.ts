@@ -8,7 +8,7 @@ import { AttentionParts, padded } from './attention-parts';
 import { type Code, f32x4, fillZero, i32, load, op, plus, storeVector } from './code';
 import { type CompiledKernel, elementAddress } from './frame';
 import { panelColumns } from './gemm';
-import { exp, madd, type Target } from './math';
+import { expBelow88, madd, type Target } from './math';
 import { loadVector } from './memory-access';
 import type { Local, ModuleBuilder } from './module';
 
@@ -65,7 +65,7 @@ function gradientsOfScores(
     const score = op('f32x4.sub', op('f32x4.mul', load('v128.load', from.get), scale), logSumExp.get);
     const gradient = load('v128.load', plus(from.get, apart));
     return [
-      weight.set(exp(f, target, score)),
+      weight.set(expBelow88(f, target, score)),
       hidden ? weight.set(op('v128.andnot', weight.get, hidden)) : [],
       storeVector(from.get, weight.get),
       storeVector(

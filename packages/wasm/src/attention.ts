@@ -4,7 +4,7 @@ import { AttentionParts, padded } from './attention-parts';
 import { type Code, f32x4, i32, load, op, shuffle, storeLane, storeVector, times } from './code';
 import { type CompiledKernel, elementAddress } from './frame';
 import { panelColumns } from './gemm';
-import { exp, log, type Target } from './math';
+import { expBelow88, log, type Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 
 /** Folds the four lanes of a vector; all lanes hold the result. */
@@ -15,7 +15,8 @@ export function foldLanes(vector: Local, combine: (a: Code, b: Code) => Code): C
 }
 
 const add = (a: Code, b: Code): Code => op('f32x4.add', a, b);
-const max = (a: Code, b: Code): Code => op('f32x4.max', a, b);
+// One instruction, unlike `max`; it passes over NaN, which then comes back from the sum of the weights.
+const max = (a: Code, b: Code): Code => op('f32x4.pmax', a, b);
 
 /** Rows of scores to unnormalised weights; leaves `1 / Σ` of each row in `factors` and stores `logSumExp`. */
 function softmax(parts: AttentionParts, scores: Code, width: number, factors: Code): Code {
@@ -27,16 +28,14 @@ function softmax(parts: AttentionParts, scores: Code, width: number, factors: Co
   const highest = f.local('v128');
   const sum = f.local('v128');
   const scale = f32x4(kernel.scale);
-  const scaled = (from: Local, hidden: Code | undefined): Code => {
+  const highestOf = (from: Local, hidden: Code | undefined): Code => {
     const score = op('f32x4.mul', load('v128.load', from.get), scale);
-    return [
-      value.set(hidden ? op('v128.bitselect', f32x4(-Infinity), score, hidden) : score),
-      storeVector(from.get, value.get),
-      highest.set(max(highest.get, value.get)),
-    ];
+    const seen = hidden ? op('v128.bitselect', f32x4(-Infinity), score, hidden) : score;
+    return highest.set(max(highest.get, seen));
   };
   const weights = (from: Local, hidden: Code | undefined): Code => {
-    const weight = exp(f, target, op('f32x4.sub', load('v128.load', from.get), highest.get));
+    const score = op('f32x4.mul', load('v128.load', from.get), scale);
+    const weight = expBelow88(f, target, op('f32x4.sub', score, highest.get));
     return [
       value.set(hidden ? op('v128.andnot', weight, hidden) : weight),
       storeVector(from.get, value.get),
@@ -53,7 +52,7 @@ function softmax(parts: AttentionParts, scores: Code, width: number, factors: Co
     f.loop(row, i32(0), parts.rows.get, [
       query.set(op('i32.add', parts.first.get, row.get)),
       highest.set(f32x4(-Infinity)),
-      parts.alongKeys(query, at, scaled, []),
+      parts.alongKeys(query, at, highestOf, []),
       foldLanes(highest, max),
       // A query that sees nothing: weights exp(−∞ − 0) are 0, the sum is 0, its logarithm −∞.
       highest.set(op('v128.bitselect', f32x4(0), highest.get, op('f32x4.eq', highest.get, f32x4(-Infinity)))),

@@ -113,6 +113,7 @@ const simdOpcodes = {
   'f32x4.min': 232,
   'f32x4.max': 233,
   'f32x4.pmin': 234,
+  'f32x4.pmax': 235,
   'i32x4.trunc_sat_f32x4_s': 248,
   'i32x4.trunc_sat_f32x4_u': 249,
   'f32x4.convert_i32x4_s': 250,

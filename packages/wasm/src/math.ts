@@ -2,7 +2,7 @@
  * Transcendental functions on four f32 lanes, as inline code: argument reduction and polynomials, f32 accuracy,
  * NaN, infinities, zeros and subnormals as IEEE 754 has them. `sin` and `cos` ask JavaScript lane by lane.
  */
-import { type Code, call, extract, f32x4, i32x4, op, replace } from './code';
+import { type Code, call, extract, f32x4, i32, i32x4, op, replace } from './code';
 import { type FunctionBuilder, imported, type Local } from './module';
 
 /** What the machine's WebAssembly can do. */
@@ -26,25 +26,13 @@ const signBit = i32x4(-(2 ** 31));
 /** Adding and taking away 1.5 · 2²³ rounds to an integer, which then stands in the low bits. */
 const rounder = 12582912;
 
-/**
- * `exp(x)`: `2ⁿ · exp(r)` with `|r| ≤ ln 2 / 2`, the power of two applied in two halves so that results may be
- * subnormal. Error within 2 ulp.
- */
-export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
-  const x = f.local('v128');
+/** `exp(x) = 2ⁿ · y`: leaves `y`, from √½ to √2, in `x`, and n in the low bits of the local that it gives. */
+function reduceExp(f: FunctionBuilder, target: Target, x: Local): { n: Local; code: Code } {
   const n = f.local('v128');
   const r = f.local('v128');
-  const half = f.local('v128');
-  const low = f.local('v128');
-  const power = (exponent: Code): Code => op('i32x4.shl', op('i32x4.add', exponent, i32x4(127)), [0x41, 23]);
-  return [
-    x.set(op('f32x4.pmin', value, f32x4(89))),
-    // Below, the result is 0: computed from 0 instead, since underflow is slow.
-    low.set(op('f32x4.lt', x.get, f32x4(-104))),
-    x.set(op('v128.andnot', x.get, low.get)),
+  const code = [
     n.set(madd(target, x.get, f32x4(Math.LOG2E), f32x4(rounder))),
     r.set(op('f32x4.sub', n.get, f32x4(rounder))),
-    n.set(op('i32x4.sub', n.get, f32x4(rounder))),
     x.set(madd(target, r.get, f32x4(-0.693359375), x.get)),
     r.set(madd(target, r.get, f32x4(2.1219444e-4), x.get)),
     x.set(
@@ -55,9 +43,43 @@ export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
       ),
     ),
     x.set(op('f32x4.add', madd(target, x.get, op('f32x4.mul', r.get, r.get), r.get), f32x4(1))),
-    half.set(op('i32x4.shr_s', n.get, [0x41, 1])),
-    x.set(op('f32x4.mul', op('f32x4.mul', x.get, power(half.get)), power(op('i32x4.sub', n.get, half.get)))),
-    op('v128.andnot', x.get, low.get),
+  ];
+  return { n, code };
+}
+
+/** `2ᵉ` as f32; only the low 9 bits of `e + 127` count. */
+const powerOfTwo = (exponent: Code): Code => op('i32x4.shl', op('i32x4.add', exponent, i32x4(127)), i32(23));
+
+/** `exp(x)`, the power of two applied in two halves so that results may be subnormal. Error within 2 ulp. */
+export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
+  const x = f.local('v128');
+  const low = f.local('v128');
+  const half = f.local('v128');
+  const { n, code } = reduceExp(f, target, x);
+  return [
+    x.set(op('f32x4.pmin', value, f32x4(89))),
+    // Below, the result is 0: computed from 0 instead, since underflow is slow.
+    low.set(op('f32x4.lt', x.get, f32x4(-104))),
+    x.set(op('v128.andnot', x.get, low.get)),
+    code,
+    n.set(op('i32x4.sub', n.get, f32x4(rounder))),
+    half.set(op('i32x4.shr_s', n.get, i32(1))),
+    x.set(op('f32x4.mul', x.get, powerOfTwo(half.get))),
+    op('v128.andnot', op('f32x4.mul', x.get, powerOfTwo(op('i32x4.sub', n.get, half.get))), low.get),
+  ];
+}
+
+/** `exp(x)` for `x` up to 88 where nobody misses subnormal results: below −87 it is 0. Half the work of `exp`. */
+export function expBelow88(f: FunctionBuilder, target: Target, value: Code): Code {
+  const x = f.local('v128');
+  const low = f.local('v128');
+  const { n, code } = reduceExp(f, target, x);
+  return [
+    x.set(value),
+    low.set(op('f32x4.lt', x.get, f32x4(-87))),
+    x.set(op('v128.andnot', x.get, low.get)),
+    code,
+    op('v128.andnot', op('f32x4.mul', x.get, powerOfTwo(n.get)), low.get),
   ];
 }
 
@@ -78,7 +100,7 @@ export function log(f: FunctionBuilder, target: Target, value: Code): Code {
     exponent.set(
       op(
         'f32x4.sub',
-        op('f32x4.convert_i32x4_s', op('i32x4.shr_s', z.get, [0x41, 23])),
+        op('f32x4.convert_i32x4_s', op('i32x4.shr_s', z.get, i32(23))),
         op('v128.and', f32x4(23), subnormal),
       ),
     ),
@@ -117,7 +139,8 @@ export function tanh(f: FunctionBuilder, target: Target, value: Code): Code {
   return [
     x.set(value),
     large.set(op('f32x4.abs', x.get)),
-    large.set(op('f32x4.add', exp(f, target, op('f32x4.add', large.get, large.get)), f32x4(1))),
+    large.set(op('f32x4.pmin', op('f32x4.add', large.get, large.get), f32x4(40))),
+    large.set(op('f32x4.add', expBelow88(f, target, large.get), f32x4(1))),
     large.set(op('f32x4.sub', f32x4(1), op('f32x4.div', f32x4(2), large.get))),
     square.set(op('f32x4.mul', x.get, x.get)),
     small.set(
@@ -157,7 +180,7 @@ export function erf(f: FunctionBuilder, target: Target, value: Code): Code {
       ),
     ),
     large.set(op('f32x4.sub', op('f32x4.mul', large.get, t.get), t.get)),
-    large.set(op('f32x4.sub', f32x4(1), exp(f, target, large.get))),
+    large.set(op('f32x4.sub', f32x4(1), expBelow88(f, target, large.get))),
     small.set(
       polynomial(
         target,
