@@ -45,6 +45,7 @@ export { type JitOptions, jit } from './jit';
 export { type Call, type Node, type Operation, operationName, type Routine } from './node';
 export type { Axis, Range } from './operations';
 export { bernoulli, type Key, normal, randomBits, randomKey, splitKey, uniform } from './random';
+export type { Storage } from './storage';
 export {
   activeRecorders,
   type Entry,

@@ -17,11 +17,17 @@ const kernelNodes = 400;
 /** The most with movement, which costs a kernel nothing but the depth of the walk through it. */
 const kernelDepth = 1000;
 /** Work, in loads and operations, that is repeated rather than stored and loaded again. */
-const cheapCost = 3;
+const cheapCost = 4;
 /** The most elements of a node that are computed for one of a kernel's: each time it is seen shifted they double. */
 const mostWays = 4;
 
 const costly: ReadonlySet<ScalarOp> = new Set(['exp', 'log', 'sin', 'cos', 'tanh', 'erf', 'sqrt', 'divide']);
+
+/** Whether a scalar operation takes as long as several loads; a division by a constant does not. */
+const isCostly = ({ operation, inputs }: Node): boolean =>
+  operation.kind === 'scalar' &&
+  costly.has(operation.op) &&
+  !(operation.op === 'divide' && inputs[1]?.operation.kind === 'constant');
 
 /** A node whose value is there already. */
 export const isLeaf = ({ operation }: Node): boolean =>
@@ -91,7 +97,7 @@ function inlineCosts(nodes: readonly Node[]): Map<Node, number> {
         costs.set(node, 1); // it will be stored before it is repeated
         continue;
       }
-      const own = operation.kind !== 'scalar' ? 0 : costly.has(operation.op) ? 8 : 1;
+      const own = operation.kind !== 'scalar' ? 0 : isCostly(node) ? 8 : 1;
       costs.set(node, Math.min(inputs + own, 1000));
     } else costs.set(node, 1);
   }
