@@ -4,17 +4,42 @@
  * @module
  */
 // The model
-export { type ModelConfig, type ModelName, configurations, type TextConfig, type VisionConfig, withRotaryText } from './configurations';
+
 export {
-  type DualEncoder,
-  type DualEncoderOptions,
-  type DualEncoderParams,
-  dualEncoder,
-  imageTower,
-  initialLogitScale,
-  maxLogitScale,
-  textTower,
-} from './model';
+  type Checkpoint,
+  type CheckpointInfo,
+  type Json,
+  latestCheckpoint,
+  loadCheckpoint,
+  saveCheckpoint,
+  toJson,
+} from './checkpoint';
+export {
+  type Config,
+  type ConfigInput,
+  type LossName,
+  loadConfig,
+  type ModelSizes,
+  parseConfig,
+} from './config';
+export {
+  configurations,
+  type ModelConfig,
+  type ModelName,
+  type TextConfig,
+  type VisionConfig,
+  withRotaryText,
+} from './configurations';
+// Evaluation
+export { type Encoders, encodersOf } from './evaluation/encoders';
+export {
+  type EvaluationSetOptions,
+  type EvaluationSets,
+  evaluationSets,
+  type Measurement,
+  measure,
+  type Similarities,
+} from './evaluation/measure';
 // The losses
 export {
   clipLoss,
@@ -25,6 +50,30 @@ export {
   type Pairs,
   tripletClipLoss,
 } from './losses';
+export {
+  type PairReport,
+  type PairVerdicts,
+  pairCorrect,
+  pairReport,
+  type RecallAt,
+  type Retrieval,
+  retrieval,
+} from './metrics';
+export {
+  type DualEncoder,
+  type DualEncoderOptions,
+  type DualEncoderParams,
+  dualEncoder,
+  imageTower,
+  initialLogitScale,
+  maxLogitScale,
+  textTower,
+} from './model';
+export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
+// The recipe, and models on disk
+export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
+export type { StoredDType, StoredTensor, TensorRecord } from './safetensors';
+export type { StepLog } from './training/log';
 // Training
 export {
   type Metrics,
@@ -37,60 +86,27 @@ export {
 export {
   type Objective,
   type OptimizerKind,
-  optimizerOf,
   type OptimizerSettings,
-  trainer,
+  optimizerOf,
   type TrainState,
+  trainer,
 } from './training/optimizer';
 export {
   type BatchSource,
   clipInLoss,
   distillation,
-  fineTuning,
   type FineTuningLoss,
+  fineTuning,
   pretraining,
   type Student,
   studentOf,
 } from './training/stages';
 export {
-  captionBatches,
   type CaptionOptions,
+  captionBatches,
   openWorld,
-  trainBatches,
   type TrainBatch,
+  trainBatches,
   type World,
 } from './training/world';
-export { type Config, type ConfigInput, loadConfig, type LossName, type ModelSizes, parseConfig } from './config';
-export {
-  type Checkpoint,
-  type CheckpointInfo,
-  type Json,
-  latestCheckpoint,
-  loadCheckpoint,
-  saveCheckpoint,
-  toJson,
-} from './checkpoint';
-export type { StoredDType, StoredTensor, TensorRecord } from './safetensors';
 export { recordToTree, treeToRecord } from './treeRecord';
-// Evaluation
-export { type Encoders, encodersOf } from './evaluation/encoders';
-export {
-  type EvaluationSetOptions,
-  type EvaluationSets,
-  evaluationSets,
-  type Measurement,
-  measure,
-} from './evaluation/measure';
-export {
-  type PairReport,
-  type PairVerdicts,
-  pairCorrect,
-  pairReport,
-  type RecallAt,
-  type Retrieval,
-  retrieval,
-} from './metrics';
-// The recipe, and models on disk
-export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
-export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
-export type { StepLog } from './training/log';

@@ -3,7 +3,15 @@ import { concatenate, setDefaultDevice, type Tensor, tensor } from '@clipin/tens
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { clipLoss, distillationLoss, type Edits, hardNegativeLoss, negClipLoss, type Pairs, tripletClipLoss } from './losses';
+import {
+  clipLoss,
+  distillationLoss,
+  type Edits,
+  hardNegativeLoss,
+  negClipLoss,
+  type Pairs,
+  tripletClipLoss,
+} from './losses';
 
 beforeAll(() => {
   setDefaultDevice(createReferenceDevice());
@@ -30,11 +38,22 @@ interface Case {
 }
 
 const cases: fc.Arbitrary<Case> = fc
-  .record({ n: fc.integer({ min: 1, max: 5 }), width: fc.integer({ min: 2, max: 4 }), scale: fc.double({ min: 0.5, max: 20, noNaN: true }) })
+  .record({
+    n: fc.integer({ min: 1, max: 5 }),
+    width: fc.integer({ min: 2, max: 4 }),
+    scale: fc.double({ min: 0.5, max: 20, noNaN: true }),
+  })
   .chain(({ n, width, scale }) => {
     const value = fc.double({ min: 0.1, max: 1, noNaN: true }).chain((x) => fc.constantFrom(x, -x));
-    const rows = fc.array(fc.array(value, { minLength: width, maxLength: width }).map(unit), { minLength: n, maxLength: n });
-    return fc.record({ n: fc.constant(n), scale: fc.constant(scale), sets: fc.tuple(rows, rows, rows, rows) });
+    const rows = fc.array(fc.array(value, { minLength: width, maxLength: width }).map(unit), {
+      minLength: n,
+      maxLength: n,
+    });
+    return fc.record({
+      n: fc.constant(n),
+      scale: fc.constant(scale),
+      sets: fc.tuple(rows, rows, rows, rows),
+    });
   });
 
 const pairs = (images: Rows, texts: Rows): Pairs => ({ images: tensor(images), texts: tensor(texts) });
@@ -78,8 +97,14 @@ describe('losses', () => {
       fc.asyncProperty(cases, async ({ scale, sets }) => {
         const s = tensor(scale);
         const { source, target } = edits(sets);
-        const both = { images: concatenate([source.images, target.images]), texts: concatenate([source.texts, target.texts]) };
-        const expected = clipLoss(both, s).mul(4).add(clipLoss(source, s).mul(2)).add(clipLoss(target, s).mul(2));
+        const both = {
+          images: concatenate([source.images, target.images]),
+          texts: concatenate([source.texts, target.texts]),
+        };
+        const expected = clipLoss(both, s)
+          .mul(4)
+          .add(clipLoss(source, s).mul(2))
+          .add(clipLoss(target, s).mul(2));
         await near(hardNegativeLoss({ source, target }, s), await expected.item());
       }),
       { numRuns: 30 },
@@ -87,16 +112,27 @@ describe('losses', () => {
   });
 
   it('with one edit each joined part chooses between the two images or texts, and the others are 0', async () => {
-    const [is, it, ts, tt] = [[1, 0], [0.6, 0.8], [0.8, 0.6], [0, 1]];
+    const [is, it, ts, tt] = [
+      [1, 0],
+      [0.6, 0.8],
+      [0.8, 0.6],
+      [0, 1],
+    ];
     const two = (right: number, wrong: number) => Math.log(1 + Math.exp(5 * (wrong - right)));
     const expected =
-      two(dot(is, ts), dot(is, tt)) + two(dot(it, tt), dot(it, ts)) + two(dot(ts, is), dot(ts, it)) + two(dot(tt, it), dot(tt, is));
+      two(dot(is, ts), dot(is, tt)) +
+      two(dot(it, tt), dot(it, ts)) +
+      two(dot(ts, is), dot(ts, it)) +
+      two(dot(tt, it), dot(tt, is));
     await near(hardNegativeLoss(edits([[is], [it], [ts], [tt]]), tensor(5)), expected);
     await near(clipLoss(pairs([is], [ts]), tensor(5)), 0);
   });
 
   it('distillation is 0 for equal rows and 2 for opposite ones', async () => {
-    const rows = tensor([[0.6, 0.8], [1, 0]]);
+    const rows = tensor([
+      [0.6, 0.8],
+      [1, 0],
+    ]);
     await near(distillationLoss(rows, rows), 0);
     await near(distillationLoss(rows, rows.neg()), 2);
   });

@@ -26,10 +26,13 @@ const similarity = (a: Tensor, b: Tensor, scale: Tensor): Tensor => a.matmul(b.t
 /** Mean of `−log softmax(logits)[i, i]` over the rows of `[rows, columns]`, columns at least rows. */
 function diagonalCrossEntropy(logits: Tensor): Tensor {
   const [rows, columns] = logits.shape as readonly [number, number];
-  if (rows > columns) throw new RangeError(`cross-entropy: ${rows} rows have no ${rows} positives in ${columns} columns`);
+  if (rows > columns)
+    throw new RangeError(`cross-entropy: ${rows} rows have no ${rows} positives in ${columns} columns`);
   const { device } = logits;
   const onDiagonal = arange(rows, { device }).expandDims(1).equal(arange(columns, { device }));
-  return logSumExp(logits, 1).sub(where(onDiagonal, logits, 0).sum(1)).mean();
+  return logSumExp(logits, 1)
+    .sub(where(onDiagonal, logits, 0).sum(1))
+    .mean();
 }
 
 /** InfoNCE from `anchors` to `positives`: L_CL(X→Y), TripletCLIP eq. 1. */
@@ -42,7 +45,9 @@ const infoNceWithNegatives = (anchors: Tensor, positives: Tensor, negatives: Ten
 
 /** CLIP (Radford et al. 2021): the mean of the two directions. */
 export const clipLoss = ({ images, texts }: Pairs, scale: Tensor): Tensor =>
-  infoNce(images, texts, scale).add(infoNce(texts, images, scale)).mul(0.5);
+  infoNce(images, texts, scale)
+    .add(infoNce(texts, images, scale))
+    .mul(0.5);
 
 /**
  * NegCLIP for anchors X, positives Y and hard negatives Y′ (Yüksekgönül et al. 2023, as TripletCLIP eq. 3 writes it):

@@ -1,15 +1,15 @@
 /** The dual encoder: an image tower, a text tower, and a learned logit scale. */
 import {
   activations,
-  initEach,
   type Initializer,
+  initEach,
   type Layer,
   l2Normalize,
   layer,
-  textTransformer,
   type TextTransformerParams,
-  visionTransformer,
+  textTransformer,
   type VisionTransformerParams,
+  visionTransformer,
 } from '@clipin/nn';
 import { full, type Key, type Tensor } from '@clipin/tensor';
 import type { ModelConfig, TextConfig, VisionConfig } from './configurations';
@@ -59,11 +59,16 @@ export function imageTower(
   { positionInit }: DualEncoderOptions = {},
 ): Layer<VisionTransformerParams, [images: Tensor], Tensor> {
   const activation = activations[config.activation];
-  return unitLength(visionTransformer({ ...config, activation, outputs, ...(positionInit && { positionInit }) }));
+  return unitLength(
+    visionTransformer({ ...config, activation, outputs, ...(positionInit && { positionInit }) }),
+  );
 }
 
 /** The text tower of a configuration. */
-export function textTower(config: TextConfig, outputs: number): Layer<TextTransformerParams, [ids: Tensor], Tensor> {
+export function textTower(
+  config: TextConfig,
+  outputs: number,
+): Layer<TextTransformerParams, [ids: Tensor], Tensor> {
   return unitLength(textTransformer({ ...config, activation: activations[config.activation], outputs }));
 }
 

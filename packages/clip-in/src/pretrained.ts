@@ -18,7 +18,9 @@ export interface TrainedModel {
 }
 
 /** The plain CLIP of the small world that comes with this package; `examples/pretrain.ts` made it. */
-export const smallWorldCheckpoint = fileURLToPath(new URL('../pretrained/small-world/model', import.meta.url));
+export const smallWorldCheckpoint = fileURLToPath(
+  new URL('../pretrained/small-world/model', import.meta.url),
+);
 
 const size = z.int().min(1);
 const tower = {
@@ -31,7 +33,12 @@ const schema = z.object({
   model: z.strictObject({
     embedding: size,
     vision: z.strictObject({ imageSize: size, patchSize: size, ...tower, pool: z.enum(['class', 'mean']) }),
-    text: z.strictObject({ vocabulary: size, contextLength: size, ...tower, positions: z.enum(['absolute', 'rotary']) }),
+    text: z.strictObject({
+      vocabulary: size,
+      contextLength: size,
+      ...tower,
+      positions: z.enum(['absolute', 'rotary']),
+    }),
   }),
   vocabulary: z.object({ format: z.literal('clip-in vocabulary 1'), ids: z.array(z.int().min(0)) }),
 });
@@ -40,7 +47,11 @@ const schema = z.object({
 export async function saveModel(
   path: string,
   { model, params, vocabulary }: TrainedModel,
-  { step, metrics = {}, settings = {} }: { readonly step: number; readonly metrics?: object; readonly settings?: object },
+  {
+    step,
+    metrics = {},
+    settings = {},
+  }: { readonly step: number; readonly metrics?: object; readonly settings?: object },
 ): Promise<void> {
   const config = toJson({ model: model.config, vocabulary, settings });
   const info = { step, config, metrics: toJson(metrics) };

@@ -20,7 +20,10 @@ import { captionBatches, openWorld, trainBatches, type World } from './training/
 /** What a caller is told while the recipe runs. */
 export interface RecipeEvents {
   /** A stage begins, or goes on, after `done` of its steps; `examples` are pictures or texts of a step. */
-  stage?(name: string, progress: { readonly done: number; readonly steps: number; readonly examples: number }): void;
+  stage?(
+    name: string,
+    progress: { readonly done: number; readonly steps: number; readonly examples: number },
+  ): void;
   step?(name: string, done: number, metrics: Metrics): void;
   measured?(when: 'before' | 'during' | 'after', step: number, measurement: Measurement): void;
 }
@@ -97,7 +100,9 @@ export async function runRecipe(
   const length = Math.min(data.longLength, teacher.model.config.text.contextLength);
   const captions = { ...world, seed: data.seed, split: 'train', batch: first.batch, length } as const;
   const distilled = await run(
-    distillation(teacher.model, student, teacher.params.text, first, (from) => captionBatches(captions, from)),
+    distillation(teacher.model, student, teacher.params.text, first, (from) =>
+      captionBatches(captions, from),
+    ),
     first.batch,
   );
   const text = { ...distilled.state.params, tokens: teacher.params.text.tokens };
@@ -105,7 +110,14 @@ export async function runRecipe(
   const trainedAs = (params: DualEncoderParams): TrainedModel => ({ ...teacher, model: student, params });
   if (!distilled.finished) return { ...result, trained: trainedAs(start) };
 
-  const mixed = { ...world, ...data, canvas, split: 'train', triplets: second.triplets, edits: second.edits } as const;
+  const mixed = {
+    ...world,
+    ...data,
+    canvas,
+    split: 'train',
+    triplets: second.triplets,
+    edits: second.edits,
+  } as const;
   const tuned = await run(
     fineTuning(student, start, second, second, (from) => trainBatches(mixed, from, second.steps)),
     second.triplets + (second.loss === 'negclip' ? 1 : 2) * second.edits,
@@ -118,12 +130,19 @@ export async function runRecipe(
   if (!tuned.finished) return { ...result, trained };
   const after = await figures(encode(trained.params));
   events.measured?.('after', tuned.done, after);
-  await saveModel(join(out, 'model'), trained, { step: tuned.done, metrics: { pairAccuracy: after.pairAccuracy }, settings: config });
+  await saveModel(join(out, 'model'), trained, {
+    step: tuned.done,
+    metrics: { pairAccuracy: after.pairAccuracy },
+    settings: config,
+  });
   return { ...result, trained, after };
 }
 
 /** The checkpoint that the configuration names, or a model with random weights. */
-async function startingModel({ start, model, seed, data }: Config, { tokenizer }: World): Promise<TrainedModel> {
+async function startingModel(
+  { start, model, seed, data }: Config,
+  { tokenizer }: World,
+): Promise<TrainedModel> {
   const vocabulary = tokenizer.toJSON();
   if (start === null) {
     const made = dualEncoder(modelConfigOf(model, data, tokenizer.size));
@@ -132,10 +151,14 @@ async function startingModel({ start, model, seed, data }: Config, { tokenizer }
   const loaded = await loadModel(start);
   const { imageSize } = loaded.model.config.vision;
   if (loaded.vocabulary.ids.join() !== vocabulary.ids.join()) {
-    throw new Error(`${start}: its vocabulary has ${loaded.vocabulary.ids.length} ids, that of the data ${vocabulary.ids.length}, and they differ; pretrain it anew`);
+    throw new Error(
+      `${start}: its vocabulary has ${loaded.vocabulary.ids.length} ids, that of the data ${vocabulary.ids.length}, and they differ; pretrain it anew`,
+    );
   }
   if (imageSize !== data.canvas) {
-    throw new Error(`${start}: its images are ${imageSize} pixels wide, data.canvas is ${data.canvas}; make them equal`);
+    throw new Error(
+      `${start}: its images are ${imageSize} pixels wide, data.canvas is ${data.canvas}; make them equal`,
+    );
   }
   return loaded;
 }
@@ -143,7 +166,14 @@ async function startingModel({ start, model, seed, data }: Config, { tokenizer }
 /** Sizes of a model for the data at hand. */
 function modelConfigOf(model: Config['model'], data: Config['data'], vocabulary: number): ModelConfig {
   const base = typeof model === 'string' ? configurations[model] : configurations['small-world'];
-  const sizes = typeof model === 'string' ? base : { embedding: model.embedding, vision: { ...base.vision, ...model.vision }, text: { ...base.text, ...model.text } };
+  const sizes =
+    typeof model === 'string'
+      ? base
+      : {
+          embedding: model.embedding,
+          vision: { ...base.vision, ...model.vision },
+          text: { ...base.text, ...model.text },
+        };
   return {
     ...sizes,
     vision: { ...sizes.vision, imageSize: data.canvas },

@@ -29,8 +29,11 @@ export function encodersOf({ config, image, text }: DualEncoder): (params: DualE
     width: config.embedding,
     contextLength: config.text.contextLength,
     images: (pixels) =>
-      inBatches(pixels, [imageSize, imageSize, 3], config.embedding, (rows) => embedImages(params.image, rows)),
-    texts: (ids, length) => inBatches(ids, [length], config.embedding, (rows) => embedTexts(params.text, rows)),
+      inBatches(pixels, [imageSize, imageSize, 3], config.embedding, (rows) =>
+        embedImages(params.image, rows),
+      ),
+    texts: (ids, length) =>
+      inBatches(ids, [length], config.embedding, (rows) => embedTexts(params.text, rows)),
   });
 }
 
@@ -42,11 +45,15 @@ async function inBatches(
 ): Promise<Float32Array> {
   const length = row.reduce((product, n) => product * n, 1);
   const count = data.length / length;
-  if (!Number.isInteger(count)) throw new RangeError(`encoders: ${data.length} values are no rows of [${row.join(', ')}]`);
+  if (!Number.isInteger(count))
+    throw new RangeError(`encoders: ${data.length} values are no rows of [${row.join(', ')}]`);
   const result = new Float32Array(count * width);
   for (let start = 0; start < count; start += rowsAtOnce) {
     const some = data.subarray(start * length, (start + rowsAtOnce) * length);
-    const filled = data instanceof Float32Array ? new Float32Array(rowsAtOnce * length) : new Int32Array(rowsAtOnce * length);
+    const filled =
+      data instanceof Float32Array
+        ? new Float32Array(rowsAtOnce * length)
+        : new Int32Array(rowsAtOnce * length);
     filled.set(some);
     using rows = tensor(filled, [rowsAtOnce, ...row]);
     using embedded = embed(rows);

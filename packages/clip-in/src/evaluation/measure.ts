@@ -9,10 +9,18 @@ import {
   type Hand,
   renderScenes,
   type Split,
-  testPairs,
   type Triplet,
+  testPairs,
 } from '@clipin/data';
-import { cosines, pairCorrect, pairReport, type PairReport, type Retrieval, retrieval, topOne } from '../metrics';
+import {
+  cosines,
+  type PairReport,
+  pairCorrect,
+  pairReport,
+  type Retrieval,
+  retrieval,
+  topOne,
+} from '../metrics';
 import type { World } from '../training/world';
 import type { Encoders } from './encoders';
 
@@ -36,13 +44,30 @@ export interface EvaluationSetOptions {
 }
 
 /** Scenes that no training saw, drawn by one hand; the same ones every time. */
-export const evaluationSets = ({ hand, split, pairsPerKind, gallery: size }: EvaluationSetOptions): EvaluationSets => ({
+export const evaluationSets = ({
+  hand,
+  split,
+  pairsPerKind,
+  gallery: size,
+}: EvaluationSetOptions): EvaluationSets => ({
   hand,
   split,
   pairs: testPairs({ hand, split, perKind: pairsPerKind }),
   gallery: gallery({ hand, split, size }),
   classes: classificationSet({ hand }),
 });
+
+/** Cosines, pictures by texts. */
+export interface Similarities {
+  /** `[pairs, 2, 2]` */
+  readonly pairs: Float32Array;
+  /** `[gallery, gallery]`, with short captions. */
+  readonly short: Float32Array;
+  /** `[gallery, gallery]`, with long captions. */
+  readonly long: Float32Array;
+  /** `[classes, classes]`, one picture a class. */
+  readonly classes: Float32Array;
+}
 
 /** The figures of a model, in percent, and what they come from. */
 export interface Measurement extends Omit<PairReport, 'counts'> {
@@ -51,14 +76,19 @@ export interface Measurement extends Omit<PairReport, 'counts'> {
   readonly retrieval: { readonly short: Retrieval; readonly long: Retrieval };
   /** Top-1 accuracy on single emoji, one class an emoji. */
   readonly classification: number;
-  /** Cosines `[pairs, 2, 2]`, picture by text, and `[gallery, gallery]`, picture by short and by long caption. */
-  readonly similarities: { readonly pairs: Float32Array; readonly short: Float32Array; readonly long: Float32Array };
+  readonly similarities: Similarities;
 }
 
 /** Measures a model. A text that is too long for it is cut, its end token kept. */
-export async function measure(encoders: Encoders, sets: EvaluationSets, { art, tokenizer }: World, canvas: number): Promise<Measurement> {
+export async function measure(
+  encoders: Encoders,
+  sets: EvaluationSets,
+  { art, tokenizer }: World,
+  canvas: number,
+): Promise<Measurement> {
   const renderer = createRenderer(art, { canvas });
-  const pictures = (scenes: Parameters<typeof renderScenes>[1]) => encoders.images(renderScenes(renderer, scenes, sets.hand));
+  const pictures = (scenes: Parameters<typeof renderScenes>[1]) =>
+    encoders.images(renderScenes(renderer, scenes, sets.hand));
   const texts = (list: readonly string[]) =>
     encoders.texts(encodeTexts(tokenizer, list, encoders.contextLength), encoders.contextLength);
   const { width } = encoders;
@@ -74,13 +104,20 @@ export async function measure(encoders: Encoders, sets: EvaluationSets, { art, t
   const single = await pictures(sets.classes.scenes);
   const classes = cosines(single, await texts(sets.classes.prompts), width);
 
-  const { counts, ...report } = pairReport(pairs, sets.pairs.map(({ pattern }) => pattern));
+  const { counts, ...report } = pairReport(
+    pairs,
+    sets.pairs.map(({ pattern }) => pattern),
+  );
   return {
     ...report,
     perKind: perKind(pairs, sets.pairs),
     retrieval: { short: retrieval(short, sets.gallery.length), long: retrieval(long, sets.gallery.length) },
-    classification: topOne(classes, sets.classes.items.length, sets.classes.items.map((_, i) => i)),
-    similarities: { pairs, short, long },
+    classification: topOne(
+      classes,
+      sets.classes.items.length,
+      sets.classes.items.map((_, i) => i),
+    ),
+    similarities: { pairs, short, long, classes },
   };
 }
 

@@ -18,7 +18,8 @@ export interface RunLog {
 /** Opens a log. What came after step `resumeAfter`, and a line that a killed process left half written, is dropped. */
 export function openLog(file: string, resumeAfter: number): RunLog {
   mkdirSync(dirname(file), { recursive: true });
-  const entries = resumeAfter > 0 && existsSync(file) ? readEntries(file).filter(({ step }) => step <= resumeAfter) : [];
+  const entries =
+    resumeAfter > 0 && existsSync(file) ? readEntries(file).filter(({ step }) => step <= resumeAfter) : [];
   writeFileSync(file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
   return {
     entries,

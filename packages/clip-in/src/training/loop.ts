@@ -79,8 +79,18 @@ export async function runStage<State, Batch>(
   let saved = done;
   const save = async () => {
     if (folder === undefined || saved === done) return;
-    const info = { step: done, config: toJson(config), metrics, state: { stage: stage.name, steps: stage.steps } };
-    await saveCheckpoint(folder, `step-${String(done).padStart(6, '0')}`, { tensors: await treeToRecord(state), info }, { keep });
+    const info = {
+      step: done,
+      config: toJson(config),
+      metrics,
+      state: { stage: stage.name, steps: stage.steps },
+    };
+    await saveCheckpoint(
+      folder,
+      `step-${String(done).padStart(6, '0')}`,
+      { tensors: await treeToRecord(state), info },
+      { keep },
+    );
     saved = done;
   };
   if (done < stage.steps && !signal?.aborted) {
@@ -90,7 +100,9 @@ export async function runStage<State, Batch>(
       metrics = await readMetrics(result.metrics);
       done++;
       if (!Number.isFinite(metrics.loss)) {
-        throw new Error(`${stage.name}: the loss is ${metrics.loss} at step ${done}; try a smaller learning rate or a stronger clip`);
+        throw new Error(
+          `${stage.name}: the loss is ${metrics.loss} at step ${done}; try a smaller learning rate or a stronger clip`,
+        );
       }
       await onStep?.(done, metrics, state);
       await breathe();
@@ -106,10 +118,13 @@ async function start<State, Batch>(
   { name, initial, steps }: Stage<State, Batch>,
   folder: string | undefined,
 ): Promise<{ state: State; done: number }> {
-  if (folder === undefined || (await latestCheckpoint(folder)) === undefined) return { state: initial, done: 0 };
+  if (folder === undefined || (await latestCheckpoint(folder)) === undefined)
+    return { state: initial, done: 0 };
   const { tensors, info, path } = await loadCheckpoint(folder);
   if (info.step > steps) {
-    throw new Error(`${path} is at step ${info.step}, but ${name} has only ${steps} steps; give it more, or another directory`);
+    throw new Error(
+      `${path} is at step ${info.step}, but ${name} has only ${steps} steps; give it more, or another directory`,
+    );
   }
   return { state: recordToTree(initial, tensors), done: info.step };
 }

@@ -1,4 +1,6 @@
 /** The update rule of all stages: clipping, AdamW with a decay mask, warm-up and cosine, and the bound of the logit scale. */
+
+import { valueAndGrad } from '@clipin/autograd';
 import {
   type AdamWKind,
   adamW,
@@ -11,7 +13,6 @@ import {
   isMatrix,
   warmupCosine,
 } from '@clipin/optim';
-import { valueAndGrad } from '@clipin/autograd';
 import { jit, type Tensor } from '@clipin/tensor';
 import type { StepResult } from './loop';
 
@@ -42,7 +43,8 @@ export interface TrainState<Params> {
 
 type ChainStateOf<Params> = ReturnType<typeof initOptimizer<Params>>;
 
-const initOptimizer = <Params>(rule: GradientTransformation<OptimizerKind>, params: Params) => rule.init(params);
+const initOptimizer = <Params>(rule: GradientTransformation<OptimizerKind>, params: Params) =>
+  rule.init(params);
 
 const unclipped: GradientTransformation<FixedState<undefined>> = {
   init: () => undefined,
@@ -55,7 +57,11 @@ export function optimizerOf(settings: OptimizerSettings): GradientTransformation
   return chain(
     clipNorm === null ? unclipped : clipByGlobalNorm(clipNorm),
     adamW({
-      learningRate: warmupCosine({ peak: learningRate, warmupSteps: warmup, totalSteps: Math.max(steps, warmup + 1) }),
+      learningRate: warmupCosine({
+        peak: learningRate,
+        warmupSteps: warmup,
+        totalSteps: Math.max(steps, warmup + 1),
+      }),
       b1: betas[0],
       b2: betas[1],
       epsilon,
@@ -78,7 +84,10 @@ export function trainer<Params, Batch>(
   settings: OptimizerSettings,
   /** What parameters are brought back to after an update, such as a bound. */
   constrain: (params: Params) => Params = (same) => same,
-): { readonly initial: TrainState<Params>; readonly step: (state: TrainState<Params>, batch: Batch) => StepResult<TrainState<Params>> } {
+): {
+  readonly initial: TrainState<Params>;
+  readonly step: (state: TrainState<Params>, batch: Batch) => StepResult<TrainState<Params>>;
+} {
   const rule = optimizerOf(settings);
   const differentiate = valueAndGrad(objective, { hasAux: true });
   const step = jit(

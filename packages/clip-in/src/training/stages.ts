@@ -5,10 +5,18 @@
 import type { TextTransformerParams } from '@clipin/nn';
 import { concatenate, mapTree, type Tensor } from '@clipin/tensor';
 import type { LossName } from '../config';
-import { clipLoss, distillationLoss, type Edits, hardNegativeLoss, negClipLoss, type Pairs, tripletClipLoss } from '../losses';
+import {
+  clipLoss,
+  distillationLoss,
+  type Edits,
+  hardNegativeLoss,
+  negClipLoss,
+  type Pairs,
+  tripletClipLoss,
+} from '../losses';
 import { type DualEncoder, type DualEncoderParams, maxLogitScale } from '../model';
 import type { Stage } from './loop';
-import { type OptimizerSettings, trainer, type TrainState } from './optimizer';
+import { type OptimizerSettings, type TrainState, trainer } from './optimizer';
 import type { TrainBatch } from './world';
 
 /** Batches from a step on. */
@@ -79,7 +87,10 @@ export interface FineTuningLoss {
 const editLosses: Record<LossName, (edits: Edits, scale: Tensor) => Tensor> = {
   clip: ({ source, target }, scale) =>
     clipLoss(
-      { images: concatenate([source.images, target.images]), texts: concatenate([source.texts, target.texts]) },
+      {
+        images: concatenate([source.images, target.images]),
+        texts: concatenate([source.texts, target.texts]),
+      },
       scale,
     ),
   negclip: ({ source, target }, scale) => negClipLoss(source.images, source.texts, target.texts, scale),
@@ -95,7 +106,12 @@ interface Needs {
 }
 
 /** Embeddings of what is needed of a batch, each tower run once for each length of text. */
-function embed(model: DualEncoder, p: DualEncoderParams, batch: TrainBatch, { longCaptions, targetImages }: Needs) {
+function embed(
+  model: DualEncoder,
+  p: DualEncoderParams,
+  batch: TrainBatch,
+  { longCaptions, targetImages }: Needs,
+) {
   const [triplets, edits] = [batch.images.shape[0] as number, batch.sourceImages.shape[0] as number];
   const parts = (x: Tensor): [Tensor, Tensor, Tensor] => [
     x.slice([0, triplets]),
@@ -104,7 +120,9 @@ function embed(model: DualEncoder, p: DualEncoderParams, batch: TrainBatch, { lo
   ];
   const pictures = [batch.images, batch.sourceImages, ...(targetImages ? [batch.targetImages] : [])];
   const images = parts(model.image.apply(p.image, concatenate(pictures)));
-  const texts = parts(model.text.apply(p.text, concatenate([batch.short, batch.sourceText, batch.targetText])));
+  const texts = parts(
+    model.text.apply(p.text, concatenate([batch.short, batch.sourceText, batch.targetText])),
+  );
   const pair = (i: 0 | 1 | 2): Pairs => ({ images: images[i], texts: texts[i] });
   return {
     short: pair(0),

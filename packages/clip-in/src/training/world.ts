@@ -46,12 +46,19 @@ export interface TrainBatch {
 }
 
 /** Batches from step `from` on, drawn ahead by another thread. */
-export async function* trainBatches(options: BatchOptions, from: number, to: number): AsyncGenerator<TrainBatch> {
+export async function* trainBatches(
+  options: BatchOptions,
+  from: number,
+  to: number,
+): AsyncGenerator<TrainBatch> {
   const batches = createBatches(options);
   for await (const batch of prefetch(batches, { from, to })) yield toTensors(batch, batches.options);
 }
 
-function toTensors({ triplets, edits }: Batch, { canvas, shortLength, longLength, ...counts }: Required<BatchOptions>): TrainBatch {
+function toTensors(
+  { triplets, edits }: Batch,
+  { canvas, shortLength, longLength, ...counts }: Required<BatchOptions>,
+): TrainBatch {
   const picture = [canvas, canvas, 3];
   return {
     images: tensor(triplets.images, [counts.triplets, ...picture]),
@@ -76,7 +83,10 @@ export interface CaptionOptions {
 }
 
 /** Texts alone, for distillation: long captions, of which the leading part that fits, i32 `[batch, length]`. */
-export async function* captionBatches(options: CaptionOptions, from: number): AsyncGenerator<{ readonly ids: Tensor }> {
+export async function* captionBatches(
+  options: CaptionOptions,
+  from: number,
+): AsyncGenerator<{ readonly ids: Tensor }> {
   const { tokenizer, seed, split, batch, length } = options;
   for (let step = from; ; step++) {
     const texts = Array.from({ length: batch }, (_, i) => {

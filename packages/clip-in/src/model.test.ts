@@ -1,0 +1,172 @@
+import { grad } from '@clipin/autograd';
+import { createReferenceDevice } from '@clipin/kernel';
+import { countParameters } from '@clipin/nn';
+import {
+  evaluate,
+  flatten,
+  normal,
+  randomKey,
+  setDefaultDevice,
+  type Tensor,
+  tensor,
+  withLeaves,
+} from '@clipin/tensor';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { configurations, type ModelConfig, type ModelName, withRotaryText } from './configurations';
+import { type DualEncoderParams, dualEncoder } from './model';
+import { clipInLoss } from './training/stages';
+import type { TrainBatch } from './training/world';
+
+beforeEach(() => {
+  setDefaultDevice(createReferenceDevice());
+});
+
+/** Counted from the shapes of OpenAI's released weights: image tower, text tower, and both with the logit scale. */
+const published: [ModelName, number, number, number][] = [
+  ['ViT-B/32', 87_849_216, 63_428_096, 151_277_313],
+  ['ViT-B/16', 86_192_640, 63_428_096, 149_620_737],
+  ['ViT-L/14', 303_966_208, 123_650_304, 427_616_513],
+  ['ViT-L/14@336', 304_293_888, 123_650_304, 427_944_193],
+];
+
+const tiny: ModelConfig = {
+  embedding: 6,
+  vision: { imageSize: 4, patchSize: 2, width: 8, depth: 1, heads: 2, activation: 'gelu', pool: 'class' },
+  text: {
+    vocabulary: 7,
+    contextLength: 5,
+    width: 8,
+    depth: 1,
+    heads: 2,
+    activation: 'gelu',
+    positions: 'rotary',
+  },
+};
+
+const rowsOfIds = (rows: number[][]): Tensor =>
+  tensor(Int32Array.from(rows.flat()), [rows.length, rows[0]?.length ?? 0]);
+
+function tinyBatch(seed: number): TrainBatch {
+  const pictures = (n: number) => evaluate(normal(randomKey(seed + n), [2, 4, 4, 3]));
+  return {
+    images: pictures(1),
+    sourceImages: pictures(2),
+    targetImages: pictures(3),
+    short: rowsOfIds([
+      [5, 1, 6, 0],
+      [5, 2, 3, 6],
+    ]),
+    sourceText: rowsOfIds([
+      [5, 1, 2, 6],
+      [5, 4, 6, 0],
+    ]),
+    targetText: rowsOfIds([
+      [5, 3, 6, 0],
+      [5, 4, 1, 6],
+    ]),
+    long: rowsOfIds([
+      [5, 1, 2, 3, 6],
+      [5, 4, 6, 0, 0],
+    ]),
+  };
+}
+
+describe('dual encoder', () => {
+  it.each(published)('%s has the published number of parameters', (name, image, text, all) => {
+    const params = dualEncoder(configurations[name]).init(randomKey(0));
+    expect(countParameters(params.image)).toBe(image);
+    expect(countParameters(params.text)).toBe(text);
+    expect(countParameters(params)).toBe(all);
+  });
+
+  it('has no positions in a rotary text tower', () => {
+    const params = dualEncoder(withRotaryText(configurations['ViT-B/32'])).init(randomKey(0));
+    expect(countParameters(params.text)).toBe(63_428_096 - 77 * 512);
+  });
+
+  it('embeds into unit rows', async () => {
+    const model = dualEncoder(tiny);
+    const params = evaluate(model.init(randomKey(1)));
+    const { images, long } = tinyBatch(3);
+    for (const rows of [model.image.apply(params.image, images), model.text.apply(params.text, long)]) {
+      expect(rows.shape).toEqual([2, 6]);
+      for (const length of await rows.square().sum(1).data()) expect(length).toBeCloseTo(1, 10);
+    }
+  });
+});
+
+describe('loss of CLIP-IN', { timeout: 120_000 }, () => {
+  it.each(['clip', 'negclip', 'tripletclip', 'clip-in'] as const)(
+    'has the gradient of central differences in float64 (%s)',
+    async (loss) => {
+      const model = dualEncoder(tiny);
+      const params: DualEncoderParams = evaluate(model.init(randomKey(2)));
+      const batch = tinyBatch(10);
+      const lossOf = (p: DualEncoderParams) =>
+        clipInLoss(model, { loss, longCaptions: true, hardNegativeWeight: 0.7 })(p, batch)[0];
+      const gradients = flatten(grad(lossOf)(params)).leaves;
+      const leaves = flatten(params).leaves;
+      for (const seed of [100, 200]) {
+        // Along a random direction in which every element of every parameter takes part, each by its own size.
+        const direction = await Promise.all(
+          leaves.map(async (leaf, i) => {
+            const size = (await leaf.square().mean().item()) ** 0.5 || 0.02;
+            return evaluate(normal(randomKey(seed + i), leaf.shape).mul(size));
+          }),
+        );
+        const at = (by: number) =>
+          lossOf(
+            withLeaves(
+              params,
+              leaves.map((x, i) => x.add((direction[i] as Tensor).mul(by))),
+            ),
+          ).item();
+        const h = 2e-4; // four points: the error is of order h⁴
+        const [a, b, c, d] = [await at(-2 * h), await at(-h), await at(h), await at(2 * h)];
+        const slope = (8 * (c - b) - (d - a)) / (12 * h);
+        const products = gradients.map((gradient, i) =>
+          gradient
+            .mul(direction[i] as Tensor)
+            .sum()
+            .item(),
+        );
+        const derivative = (await Promise.all(products)).reduce((sum, product) => sum + product, 0);
+        expect(Math.abs(derivative - slope)).toBeLessThan(1e-7 * Math.abs(slope));
+      }
+    },
+  );
+
+  it('leaves out what a batch does not hold, and refuses an empty one', async () => {
+    const model = dualEncoder(tiny);
+    const params = evaluate(model.init(randomKey(4)));
+    const batch = tinyBatch(20);
+    const none = (x: Tensor) => x.slice([0, 0]);
+    const { sourceImages, targetImages, sourceText, targetText, images, short, long } = batch;
+    const loss = clipInLoss(model, { loss: 'clip-in', longCaptions: true, hardNegativeWeight: 1 });
+    const withoutEdits = {
+      ...batch,
+      sourceImages: none(sourceImages),
+      targetImages: none(targetImages),
+      sourceText: none(sourceText),
+      targetText: none(targetText),
+    };
+    const withoutTriplets = { ...batch, images: none(images), short: none(short), long: none(long) };
+    const [all, terms] = loss(params, batch);
+    const parts = await Promise.all([
+      loss(params, withoutEdits)[0].item(),
+      loss(params, withoutTriplets)[0].item(),
+    ]);
+    expect(Object.keys(terms)).toEqual(['short', 'long', 'edits', 'logitScale']);
+    expect((await all.item()) - (parts[0] as number) - (parts[1] as number)).toBeCloseTo(0, 10);
+    expect(() =>
+      loss(params, {
+        ...withoutEdits,
+        ...withoutTriplets,
+        sourceImages: none(sourceImages),
+        sourceText: none(sourceText),
+        targetText: none(targetText),
+        targetImages: none(targetImages),
+      }),
+    ).toThrow('without triplets and without edits');
+  });
+});
