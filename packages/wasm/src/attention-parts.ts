@@ -132,8 +132,8 @@ export class AttentionParts {
     const target = this.f.local('i32');
     const panel = this.f.local('i32');
     const rest = size % width;
-    const whole = size >= width ? this.module.add(packFunction(layout, width)) : undefined;
-    const ragged = rest > 0 ? this.module.add(packFunction(layout, rest)) : undefined;
+    const whole = size >= width ? packFunction(this.module, layout, width) : undefined;
+    const ragged = rest > 0 ? packFunction(this.module, layout, rest) : undefined;
     const run = (index: number): Code => call(index, source.get, target.get, steps);
     return [
       source.set(from),
@@ -169,7 +169,7 @@ export class AttentionParts {
     const { dim } = this.kernel;
     // One lane of each panel is used: simple, and rare.
     const area = this.area(this.block * tileRows * dim);
-    const pack = this.module.add(packFunction({ width: tileRows, across, along }, 1));
+    const pack = packFunction(this.module, { width: tileRows, across, along }, 1);
     const from = this.f.local('i32');
     const row = this.f.local('i32');
     const to = op('i32.add', this.address(area), times(row.get, 16 * dim));
@@ -191,16 +191,14 @@ export class AttentionParts {
     width: number,
     sizes: { rows: Code; columns: Code; steps: Code; accumulate: boolean },
   ): Code {
-    const gemm = this.module.add(
-      gemmFunction(this.target, {
-        aRow: a.row,
-        aStep: a.step,
-        aTile: a.tile,
-        bStep: 4 * panelColumns,
-        bPanel: b.panel,
-        cRow: 4 * width,
-      }),
-    );
+    const gemm = gemmFunction(this.module, this.target, {
+      aRow: a.row,
+      aStep: a.step,
+      aTile: a.tile,
+      bStep: 4 * panelColumns,
+      bPanel: b.panel,
+      cRow: 4 * width,
+    });
     const panels = op('i32.shr_u', plus(sizes.columns, panelColumns - 1), i32(3));
     return call(
       gemm,

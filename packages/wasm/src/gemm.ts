@@ -5,7 +5,7 @@
 import { type Code, doWhile, i32, i32x4, ifElse, load, op, plus, shuffle, storeVector } from './code';
 import { madd, type Target } from './math';
 import { loadVector } from './memory-access';
-import { FunctionBuilder, type Local } from './module';
+import { FunctionBuilder, type Local, type ModuleBuilder } from './module';
 
 /** Rows and columns of a tile. */
 export const tileRows = 4 as const;
@@ -28,10 +28,13 @@ export interface GemmLayout {
 }
 
 /**
- * `gemm(a, b, c, rows, panels, k, accumulate)`: C = A · B, added to what C holds if `accumulate` is not 0.
+ * The function `gemm(a, b, c, rows, panels, k, accumulate)`, by index: C = A · B, added to what C holds if `accumulate` is not 0.
  * Each sum runs over k in order.
  */
-export function gemmFunction(target: Target, layout: GemmLayout): FunctionBuilder {
+export const gemmFunction = (module: ModuleBuilder, target: Target, layout: GemmLayout): number =>
+  module.helper(`gemm ${JSON.stringify(layout)}`, () => buildGemm(target, layout));
+
+function buildGemm(target: Target, layout: GemmLayout): FunctionBuilder {
   const f = new FunctionBuilder(['i32', 'i32', 'i32', 'i32', 'i32', 'i32', 'i32']);
   const [a, b, c, rows, panels, k, accumulate] = f.params as [
     Local,
@@ -116,8 +119,11 @@ export interface PackLayout {
   readonly along: number;
 }
 
-/** `pack(from, to, k)`: one panel of `count` lanes as `[k][width]`, lanes beyond `count` zero. */
-export function packFunction({ width, across, along }: PackLayout, count: number): FunctionBuilder {
+/** The function `pack(from, to, k)`, by index: one panel of `count` lanes as `[k][width]`, lanes beyond `count` zero. */
+export const packFunction = (module: ModuleBuilder, layout: PackLayout, count: number): number =>
+  module.helper(`pack ${count} ${JSON.stringify(layout)}`, () => buildPack(layout, count));
+
+function buildPack({ width, across, along }: PackLayout, count: number): FunctionBuilder {
   const f = new FunctionBuilder(['i32', 'i32', 'i32']);
   const [from, to, k] = f.params as [Local, Local, Local];
   const groups = Array.from({ length: width / 4 }, (_, group) => Math.max(0, Math.min(4, count - 4 * group)));

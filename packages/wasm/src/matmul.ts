@@ -40,6 +40,8 @@ interface Plan {
   readonly a: Packed;
   readonly b: Packed;
   readonly layout: GemmLayout;
+  /** Whether tiles are written straight to the output: whole panels, and nothing to do with them. */
+  readonly direct: boolean;
   /** Rows and columns of a block. */
   readonly rows: number;
   readonly columns: number;
@@ -85,6 +87,8 @@ function planOf(kernel: SimpleMatmul): Plan {
     if (columns >= 2 * rows || rows <= 16) columns /= 2;
     else rows /= 2;
   }
+  const { program, stores } = kernel;
+  const direct = program.length === 1 && stores.length === 1 && n % panelColumns === 0;
   const shared = aReadable && aRow === 1 && m > tileRows;
   const stepBlocks = Math.max(1, Math.ceil(k / (shared ? mostSharedSteps : mostSteps)));
   return {
@@ -96,8 +100,9 @@ function planOf(kernel: SimpleMatmul): Plan {
       aTile: aReadable ? aRow * 4 * tileRows : k * 4 * tileRows,
       bStep: bReadable ? bStep * 4 : 4 * panelColumns,
       bPanel: bReadable ? 4 * panelColumns : k * 4 * panelColumns,
-      cRow: Math.min(columns, Math.ceil(n / panelColumns) * panelColumns) * 4,
+      cRow: (direct ? n : Math.min(columns, Math.ceil(n / panelColumns) * panelColumns)) * 4,
     },
+    direct,
     rows,
     columns,
     steps: Math.ceil(k / stepBlocks),
@@ -127,8 +132,8 @@ function packStage(
   const batch = packed.batched ? kernel.batch : [];
   const rest = operand.size % width;
   const layout = { width, across: operand.across, along: operand.along };
-  const whole = operand.size >= width ? module.add(packFunction(layout, width)) : undefined;
-  const ragged = rest > 0 ? module.add(packFunction(layout, rest)) : undefined;
+  const whole = operand.size >= width ? packFunction(module, layout, width) : undefined;
+  const ragged = rest > 0 ? packFunction(module, layout, rest) : undefined;
   const from = frame.f.local('i32');
   const to = frame.f.local('i32');
   const body = (item: Local): Code => {
@@ -162,7 +167,7 @@ function productStage(
   const rank = batch.length;
   const frame = new Frame(launch);
   const { f } = frame;
-  const gemm = module.add(gemmFunction(target, plan.layout));
+  const gemm = gemmFunction(module, target, plan.layout);
   const rowBlocks = Math.ceil(m / plan.rows);
   const columnBlocks = Math.ceil(n / plan.columns);
   const row = f.local('i32');
@@ -211,9 +216,11 @@ function productStage(
       i32(panelColumns),
     );
 
+    const place = [...outer, row.get, column.get];
     const product = [
       aAt.set(aStart),
       bAt.set(bStart),
+      sums.set(plan.direct ? elementAddress((frame.outputs[0] as Local).get, place, strides) : frame.own.get),
       f.loop(
         step,
         i32(0),
@@ -225,7 +232,7 @@ function productStage(
             gemm,
             aAt.get,
             bAt.get,
-            frame.own.get,
+            sums.get,
             op('i32.sub', rowEnd.get, row.get),
             panels,
             steps.get,
@@ -238,7 +245,6 @@ function productStage(
       ),
     ];
 
-    const place = [...outer, row.get, column.get];
     const reduced = (u: number) => load('v128.load', sums.get, 16 * u);
     const emitter = new ProgramEmitter(
       { f, target, inputs: frame.inputs, indices: place, vector: rank + 1, looped: rank + 1 },
@@ -270,7 +276,7 @@ function productStage(
       bounds(row, rowEnd, indices[rank] as Local, plan.rows, m),
       bounds(column, columnEnd, indices[rank + 1] as Local, plan.columns, n),
       product,
-      epilogue,
+      plan.direct ? [] : epilogue,
     ];
   };
   const elements = Math.min(m, plan.rows) * Math.min(n, plan.columns);
@@ -323,6 +329,6 @@ export function compileMatmul(
   return {
     stages,
     sharedBytes: plan.a.offset + align(total(plan.a)),
-    threadBytes: plan.rows * plan.layout.cRow,
+    threadBytes: plan.direct ? 0 : plan.rows * plan.layout.cRow,
   };
 }

@@ -115,11 +115,19 @@ export const maxPages = 65536;
 export class ModuleBuilder {
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; index: number }[] = [];
+  private readonly helpers = new Map<string, number>();
 
   /** Adds a function; gives the index that `call` wants. */
   add(builder: FunctionBuilder): number {
     this.functions.push(builder);
     return imports.length + this.functions.length - 1;
+  }
+
+  /** Adds a function that several others call, the first time that its key is asked for; gives its index. */
+  helper(key: string, make: () => FunctionBuilder): number {
+    const index = this.helpers.get(key) ?? this.add(make());
+    this.helpers.set(key, index);
+    return index;
   }
 
   export(name: string, index: number): void {
