@@ -1,0 +1,138 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Device } from '@clipin/kernel';
+import { destroyDevice, setDefaultDevice } from '@clipin/tensor';
+import { createWasmDevice } from '@clipin/wasm';
+import { createWebgpuDevice } from '@clipin/webgpu';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { type ConfigInput, parseConfig } from './config';
+import { runRecipe } from './recipe';
+
+/** A whole recipe in seconds. */
+const tinyRun: ConfigInput = {
+  model: {
+    embedding: 16,
+    vision: { patchSize: 16, width: 16, depth: 1, heads: 2 },
+    text: { width: 16, depth: 1, heads: 2 },
+  },
+  data: { shortLength: 16, longLength: 32 },
+  distillation: { steps: 4, batch: 6, warmup: 2 },
+  training: { steps: 8, triplets: 4, edits: 4, warmup: 2 },
+  evaluation: { pairsPerKind: 1, gallery: 8 },
+  checkpoints: { every: 3 },
+};
+
+let folder: string;
+let devices: Record<'wasm' | 'webgpu', Device>;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'clip-in-'));
+  devices = {
+    wasm: await createWasmDevice({ threads: 2 }),
+    webgpu: await createWebgpuDevice({ adapter: 'software' }),
+  };
+}, 120_000);
+
+afterEach(() => {
+  setDefaultDevice(devices.wasm);
+});
+
+afterAll(async () => {
+  for (const device of Object.values(devices)) destroyDevice(device);
+  await rm(folder, { recursive: true, force: true });
+});
+
+const run = (
+  name: string,
+  device: Device,
+  more: Parameters<typeof runRecipe>[1] = {},
+  changes: ConfigInput = {},
+) => {
+  setDefaultDevice(device);
+  return runRecipe(parseConfig({ ...tinyRun, ...changes, out: join(folder, name) }), more);
+};
+
+const losses = ({ logs }: Awaited<ReturnType<typeof run>>) =>
+  Object.values(logs).flatMap((log) => log.map(({ metrics }) => metrics.loss));
+
+const modelBytes = (name: string) => readFile(join(folder, name, 'model', 'tensors.safetensors'));
+
+describe('recipe', () => {
+  it('gives the same loss curve on wasm and on webgpu within rounding', { timeout: 300_000 }, async () => {
+    const [onWasm, onWebgpu] = [
+      losses(await run('wasm', devices.wasm)),
+      losses(await run('webgpu', devices.webgpu)),
+    ];
+    expect(onWasm).toHaveLength(12);
+    onWasm.forEach((loss, step) => {
+      // Rounding differs by a few units of 6e-8, and grows with each step through Adam's division by small roots.
+      expect(Math.abs((onWebgpu[step] as number) - loss) / loss).toBeLessThan(2e-5 * (1 + step));
+    });
+    expect(onWasm.at(-1)).toBeLessThan(onWasm[4] as number);
+  });
+
+  it('gives the same bits again, for any number of threads', { timeout: 120_000 }, async () => {
+    await run('again', devices.wasm);
+    const single = await createWasmDevice({ threads: 1 });
+    await run('single', single);
+    destroyDevice(single);
+    const first = await modelBytes('wasm');
+    expect((await modelBytes('again')).equals(first)).toBe(true);
+    expect((await modelBytes('single')).equals(first)).toBe(true);
+  });
+
+  it('stopped after any step and resumed, ends with the same bits and the same curves', {
+    timeout: 240_000,
+  }, async () => {
+    const whole = await run('whole', devices.wasm);
+    for (const stopAfter of [1, 4, 5, 9]) {
+      const name = `stopped-${stopAfter}`;
+      const stop = new AbortController();
+      let steps = 0;
+      const events = { step: () => void (++steps === stopAfter && stop.abort()) };
+      const part = await run(name, devices.wasm, { signal: stop.signal, events });
+      expect(part.after).toBeUndefined();
+      const rest = await run(name, devices.wasm, { resume: true });
+      expect(losses(rest)).toEqual(losses(whole));
+      expect((await modelBytes(name)).equals(await modelBytes('whole'))).toBe(true);
+    }
+  });
+
+  it('starts anew without resume, and from a saved model', { timeout: 120_000 }, async () => {
+    await run('anew', devices.wasm, {}, { seed: 3 });
+    await run('anew', devices.wasm);
+    expect((await modelBytes('anew')).equals(await modelBytes('whole'))).toBe(true);
+    const start = join(folder, 'anew', 'model');
+    await expect(
+      run('from', devices.wasm, {}, { start, data: { ...tinyRun.data, canvas: 32 } }),
+    ).rejects.toThrow(/images are 48 pixels wide, data\.canvas is 32/);
+    const { before, after } = await run('from', devices.wasm, {}, { start });
+    expect(Object.keys(after?.perPattern ?? {})).toEqual(Object.keys(before.perPattern));
+  });
+
+  it.each(['clip', 'negclip', 'tripletclip'] as const)(
+    'trains with the loss %s, without long captions',
+    { timeout: 60_000 },
+    async (loss) => {
+      const changes: ConfigInput = {
+        training: { ...tinyRun.training, loss, longCaptions: false },
+        distillation: { steps: 0, warmup: 0 },
+      };
+      const { logs } = await run(loss, devices.wasm, {}, changes);
+      expect(Object.keys(logs['clip-in']?.[0]?.metrics ?? {})).toEqual([
+        'loss',
+        'short',
+        'edits',
+        'logitScale',
+      ]);
+    },
+  );
+
+  it('says at which step the loss is not a number', { timeout: 60_000 }, async () => {
+    const changes: ConfigInput = { training: { ...tinyRun.training, learningRate: 1e30, clipNorm: null } };
+    await expect(run('nan', devices.wasm, {}, changes)).rejects.toThrow(
+      /clip-in: the loss is NaN at step \d+; try a smaller/,
+    );
+  });
+});
