@@ -41,11 +41,29 @@ const canvas = config.vision.imageSize;
 const pairs = testPairs({ hand, split: 'train', perKind, kinds });
 const renderer = createRenderer(world.art, { canvas });
 const pictures = (side: 'source' | 'target') =>
-  tensor(renderScenes(renderer, pairs.map((pair) => pair[side]), hand), [pairs.length, canvas, canvas, 3]);
+  tensor(
+    renderScenes(
+      renderer,
+      pairs.map((pair) => pair[side]),
+      hand,
+    ),
+    [pairs.length, canvas, canvas, 3],
+  );
 const captions = (side: 'sourceCaption' | 'targetCaption') =>
-  tensor(encodeTexts(world.tokenizer, pairs.map((pair) => pair[side]), 24), [pairs.length, 24]);
+  tensor(
+    encodeTexts(
+      world.tokenizer,
+      pairs.map((pair) => pair[side]),
+      24,
+    ),
+    [pairs.length, 24],
+  );
 // Made anew for each step, which takes the memory of its batch.
-const nothing = () => ({ images: zeros([0, canvas, canvas, 3]), short: zeros([0, 24], { dtype: 'i32' }), long: zeros([0, 24], { dtype: 'i32' }) });
+const nothing = () => ({
+  images: zeros([0, canvas, canvas, 3]),
+  short: zeros([0, 24], { dtype: 'i32' }),
+  long: zeros([0, 24], { dtype: 'i32' }),
+});
 
 async function* sameBatch(): AsyncGenerator<TrainBatch> {
   for (;;) {
@@ -59,7 +77,15 @@ async function* sameBatch(): AsyncGenerator<TrainBatch> {
   }
 }
 
-const settings = { steps, learningRate: Number(values.rate), warmup: 20, weightDecay: 0, betas: [0.9, 0.98], epsilon: 1e-6, clipNorm: 1 } as const;
+const settings = {
+  steps,
+  learningRate: Number(values.rate),
+  warmup: 20,
+  weightDecay: 0,
+  betas: [0.9, 0.98],
+  epsilon: 1e-6,
+  clipNorm: 1,
+} as const;
 const loss = { loss: 'clip-in', longCaptions: false, hardNegativeWeight: 0.25 } as const;
 const stage = fineTuning(model, model.init(randomKey(0)), loss, settings, sameBatch);
 const { state } = await runStage(stage, {

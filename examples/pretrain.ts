@@ -56,7 +56,13 @@ const params = model.init(randomKey(Number(values.seed)));
 console.log(`${device.description}; ${countParameters(params).toLocaleString('en')} parameters`);
 
 const batch = { triplets: Number(values.batch), edits: 0, canvas, shortLength };
-const data = { ...world, hands: TRAINING_HANDS, seed: Number(values.seed), split: 'train', ...batch } as const;
+const data = {
+  ...world,
+  hands: TRAINING_HANDS,
+  seed: Number(values.seed),
+  split: 'train',
+  ...batch,
+} as const;
 const stage = pretraining(model, params, settings, (from) => trainBatches(data, from, settings.steps));
 const sets = (['openmoji', UNSEEN_HAND] as const).map((hand) =>
   evaluationSets({ hand, split: 'validation', pairsPerKind: 25, gallery: 200 }),
@@ -75,7 +81,9 @@ async function report(step: number, current: typeof params): Promise<void> {
   for (const set of sets) {
     const figures = await measure(encode(current), set, world, canvas);
     const { pairAccuracy, perKind, retrieval, classification } = figures;
-    console.log(`step ${step}  ${set.hand}: pairs ${pairAccuracy.toFixed(1)}, R@1 ${retrieval.short.textToImage[1]}`);
+    console.log(
+      `step ${step}  ${set.hand}: pairs ${pairAccuracy.toFixed(1)}, R@1 ${retrieval.short.textToImage[1]}`,
+    );
     await log({ step, hand: set.hand, pairAccuracy, perKind, retrieval: retrieval.short, classification });
   }
 }
