@@ -26,7 +26,7 @@ const signBit = i32x4(-(2 ** 31));
 /** Adding and taking away 1.5 · 2²³ rounds to an integer, which then stands in the low bits. */
 const rounder = 12582912;
 
-/** `exp(x) = 2ⁿ · y`: leaves `y`, from √½ to √2, in `x`, and n in the low bits of the local that it gives. */
+/** `exp(x) = 2ⁿ · (1 + q)`: leaves `q`, small, in `x`, and n in the low bits of the local that it gives. */
 function reduceExp(f: FunctionBuilder, target: Target, x: Local): { n: Local; code: Code } {
   const n = f.local('v128');
   const r = f.local('v128');
@@ -42,7 +42,7 @@ function reduceExp(f: FunctionBuilder, target: Target, x: Local): { n: Local; co
         [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 0.5],
       ),
     ),
-    x.set(op('f32x4.add', madd(target, x.get, op('f32x4.mul', r.get, r.get), r.get), f32x4(1))),
+    x.set(madd(target, x.get, op('f32x4.mul', r.get, r.get), r.get)),
   ];
   return { n, code };
 }
@@ -64,7 +64,7 @@ export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
     code,
     n.set(op('i32x4.sub', n.get, f32x4(rounder))),
     half.set(op('i32x4.shr_s', n.get, i32(1))),
-    x.set(op('f32x4.mul', x.get, powerOfTwo(half.get))),
+    x.set(op('f32x4.mul', op('f32x4.add', x.get, f32x4(1)), powerOfTwo(half.get))),
     op('v128.andnot', op('f32x4.mul', x.get, powerOfTwo(op('i32x4.sub', n.get, half.get))), low.get),
   ];
 }
@@ -79,7 +79,20 @@ export function expBelow88(f: FunctionBuilder, target: Target, value: Code): Cod
     low.set(op('f32x4.lt', x.get, f32x4(-87))),
     x.set(op('v128.andnot', x.get, low.get)),
     code,
-    op('v128.andnot', op('f32x4.mul', x.get, powerOfTwo(n.get)), low.get),
+    op('v128.andnot', op('f32x4.mul', op('f32x4.add', x.get, f32x4(1)), powerOfTwo(n.get)), low.get),
+  ];
+}
+
+/** `exp(x) − 1` for `x` from −87 to 88, accurate near zero as well: `(2ⁿ − 1) + 2ⁿ · q`. */
+function expMinus1(f: FunctionBuilder, target: Target, value: Code): Code {
+  const x = f.local('v128');
+  const power = f.local('v128');
+  const { n, code } = reduceExp(f, target, x);
+  return [
+    x.set(value),
+    code,
+    power.set(powerOfTwo(n.get)),
+    madd(target, power.get, x.get, op('f32x4.sub', power.get, f32x4(1))),
   ];
 }
 
@@ -130,67 +143,39 @@ export function log(f: FunctionBuilder, target: Target, value: Code): Code {
   ];
 }
 
-/** `tanh(x)`: odd polynomial below 0.625, `1 − 2 / (exp(2|x|) + 1)` beyond. Error within 2 ulp. */
+/** The sign of one vector on another whose own is plus. */
+const withSign = (magnitude: Code, sign: Code): Code =>
+  op('v128.or', magnitude, op('v128.and', sign, signBit));
+
+/** `tanh(|x|) = e / (e + 2)` with `e = exp(2|x|) − 1`. Error within 2.1 ulp. */
 export function tanh(f: FunctionBuilder, target: Target, value: Code): Code {
   const x = f.local('v128');
-  const square = f.local('v128');
-  const large = f.local('v128');
-  const small = f.local('v128');
+  const e = f.local('v128');
+  const size = op('f32x4.abs', x.get);
   return [
     x.set(value),
-    large.set(op('f32x4.abs', x.get)),
-    large.set(op('f32x4.pmin', op('f32x4.add', large.get, large.get), f32x4(40))),
-    large.set(op('f32x4.add', expBelow88(f, target, large.get), f32x4(1))),
-    large.set(op('f32x4.sub', f32x4(1), op('f32x4.div', f32x4(2), large.get))),
-    square.set(op('f32x4.mul', x.get, x.get)),
-    small.set(
-      polynomial(
-        target,
-        square,
-        [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1],
-      ),
-    ),
-    small.set(madd(target, op('f32x4.mul', small.get, square.get), x.get, x.get)),
-    small.set(
-      op('v128.bitselect', small.get, large.get, op('f32x4.lt', op('f32x4.abs', x.get), f32x4(0.625))),
-    ),
-    op('v128.or', small.get, op('v128.and', x.get, signBit)),
+    // From 10 on the result is 1.
+    e.set(expMinus1(f, target, op('f32x4.pmin', op('f32x4.add', size, size), f32x4(20)))),
+    withSign(op('f32x4.div', e.get, op('f32x4.add', e.get, f32x4(2))), x.get),
   ];
 }
 
-/** `erf(x)`: odd polynomial near zero, `1 − exp(polynomial)` beyond. Absolute error below 2e-7. */
+/**
+ * `erf(|x|) = 1 − exp(−t · p(t))`, `t = min(|x|, 4)`: `p` is a polynomial fitted to `−ln(erfc(t)) / t` so that the
+ * largest error of erf is least, relative near zero. Absolute error below 2e-7.
+ */
 export function erf(f: FunctionBuilder, target: Target, value: Code): Code {
   const x = f.local('v128');
   const t = f.local('v128');
-  const square = f.local('v128');
-  const large = f.local('v128');
-  const small = f.local('v128');
+  const negative = [
+    -3.97144249e-5, 3.73478309e-4, -1.22967584e-3, -2.37613698e-4, 1.93455648e-2, -0.10282325, -0.6366151,
+    -1.12837923,
+  ];
+  const exponent = op('f32x4.mul', t.get, polynomial(target, t, negative));
   return [
     x.set(value),
-    t.set(op('f32x4.abs', x.get)),
-    square.set(op('f32x4.mul', x.get, x.get)),
-    large.set(
-      polynomial(
-        target,
-        t,
-        [
-          -1.7285347e-5, 3.83197126e-4, -3.88396438e-3, 2.42546219e-2, -1.06777877e-1, -6.34846687e-1,
-          -1.28717512e-1,
-        ],
-      ),
-    ),
-    large.set(op('f32x4.sub', op('f32x4.mul', large.get, t.get), t.get)),
-    large.set(op('f32x4.sub', f32x4(1), expBelow88(f, target, large.get))),
-    small.set(
-      polynomial(
-        target,
-        square,
-        [-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1, 1.28379166e-1],
-      ),
-    ),
-    small.set(madd(target, small.get, x.get, x.get)),
-    small.set(op('v128.bitselect', large.get, small.get, op('f32x4.gt', t.get, f32x4(0.921875)))),
-    op('v128.or', small.get, op('v128.and', x.get, signBit)),
+    t.set(op('f32x4.pmin', op('f32x4.abs', x.get), f32x4(4))),
+    withSign(op('f32x4.abs', expMinus1(f, target, exponent)), x.get),
   ];
 }
 
