@@ -82,10 +82,12 @@ const text = (value: string): number[] => {
   return [...unsigned(bytes.length), ...bytes];
 };
 
-const section = (id: number, entries: readonly number[][]): number[] => {
+/** A section in parts: its head, then its entries, not copied until all is known. */
+const section = (id: number, entries: readonly number[][]): number[][] => {
   if (entries.length === 0) return [];
-  const content = [...unsigned(entries.length), ...entries.flat()];
-  return [id, ...unsigned(content.length), ...content];
+  const count = unsigned(entries.length);
+  const size = entries.reduce((sum, entry) => sum + entry.length, count.length);
+  return [[id, ...unsigned(size), ...count], ...entries];
 };
 
 const functionType = (params: readonly ValueType[], results: readonly ValueType[]): number[] => [
@@ -143,8 +145,8 @@ export class ModuleBuilder {
       ...imports,
       ...this.functions.map((f) => ({ params: f.params.map((p) => p.type), results: f.results })),
     ];
-    const bytes = [
-      ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    const parts = [
+      [0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
       ...section(
         1,
         types.map((type) => functionType(type.params, type.results)),
@@ -161,10 +163,9 @@ export class ModuleBuilder {
         7,
         this.exports.map(({ name, index }) => [...text(name), 0x00, ...unsigned(index)]),
       ),
+      ...section(10, this.functions.map(functionBody)),
     ];
-    const parts = [bytes, section(10, this.functions.map(functionBody))];
-    const size = parts.reduce((sum, part) => sum + part.length, 0);
-    const result = new Uint8Array(size);
+    const result = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
     let offset = 0;
     for (const part of parts) {
       result.set(part, offset);
