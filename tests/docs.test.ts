@@ -1,4 +1,4 @@
-/** Every TypeScript block of README.md, CONTRIBUTING.md and docs runs, and the commands they name exist. */
+/** Every TypeScript block of the READMEs, CONTRIBUTING.md and docs runs, and the commands they name exist. */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -13,6 +13,12 @@ const workshop = join(root, '.docs-blocks');
 const documents = [
   'README.md',
   'CONTRIBUTING.md',
+  'examples/README.md',
+  'benchmarks/README.md',
+  // `testing` is not published, and its docstrings say what there is to say.
+  ...readdirSync(join(root, 'packages'))
+    .filter((name) => name !== 'testing')
+    .map((name) => `packages/${name}/README.md`),
   ...readdirSync(join(root, 'docs'), { recursive: true, encoding: 'utf8' }).map((name) => `docs/${name}`),
 ].filter((path) => path.endsWith('.md') && !path.startsWith('docs/api/'));
 

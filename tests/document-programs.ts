@@ -56,10 +56,10 @@ function padding(text: string, line: number): string {
 
 /** The npm scripts and files that shell commands anywhere in a document name. */
 export function namesInCommands(markdown: string): { scripts: string[]; files: string[] } {
-  const scripts = [...markdown.matchAll(/\bnpm (?:run (?:-s )?)?([a-z][a-z:-]*)/g)].map((match) => match[1]!);
+  const scripts = [...markdown.matchAll(/\bnpm (?:run (?:-s )?([a-z][a-z:-]*)|(test)\b)/g)];
   const files = [...markdown.matchAll(/\b(?:npm run example|vitest run|tsx|node) (?:-- )?([\w/.-]+\.ts)\b/g)];
   return {
-    scripts: scripts.filter((name) => name !== 'install' && name !== 'run'),
+    scripts: scripts.map((match) => (match[1] ?? match[2])!),
     files: files.map((match) => match[1]!),
   };
 }
