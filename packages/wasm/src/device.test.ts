@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import type { Device, DeviceBuffer, Kernel, Launch } from '@clipin/kernel';
 import { afterEach, describe, expect, test } from 'vitest';
-import { noise, runCase } from './compare';
+import { noise, runCase } from './compare.test-helpers';
 import { createWasmDevice } from './index';
 
 const devices: Device[] = [];

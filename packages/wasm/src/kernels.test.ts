@@ -11,7 +11,7 @@ import {
   type ReduceOp,
 } from '@clipin/kernel';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Case, distanceFromReference, noise, runCase, wholeNumbers } from './compare';
+import { type Case, distanceFromReference, noise, runCase, wholeNumbers } from './compare.test-helpers';
 import { createWasmDevice } from './index';
 
 let one: Device;
