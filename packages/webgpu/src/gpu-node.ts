@@ -4,6 +4,7 @@
  */
 import { type AdapterKind, type AdapterSearch, askFor } from './adapter';
 import { unpackSwiftshader } from './swiftshader';
+import { whyNoVulkan } from './vulkan-drivers';
 
 type Dawn = typeof import('webgpu');
 type Attempt = () => Promise<AdapterSearch | undefined>;
@@ -17,6 +18,19 @@ async function ask(
   const owner = dawn.create([]);
   const adapter = await askFor(owner, kind, tried, where);
   return adapter ? { adapter, tried, owner } : undefined;
+}
+
+/** Asks the machine's own drivers, unless it is plain that there are none: Dawn would fill the terminal with warnings. */
+async function askMachine(
+  dawn: Dawn,
+  kind: AdapterKind,
+  tried: string[],
+): Promise<AdapterSearch | undefined> {
+  const where = 'drivers of this machine';
+  const missing = whyNoVulkan();
+  if (missing === undefined) return ask(dawn, kind, tried, where);
+  tried.push(`${where}: ${missing}`);
+  return undefined;
 }
 
 /** Asks with SwiftShader as the only Vulkan driver; the choice holds for this question alone. */
@@ -49,7 +63,7 @@ export async function findAdapter(kind: AdapterKind): Promise<AdapterSearch> {
   } catch (error) {
     return { tried: [`npm package webgpu: ${error instanceof Error ? error.message : error}`] };
   }
-  const own: Attempt = () => ask(dawn, kind, tried, 'drivers of this machine');
+  const own: Attempt = () => askMachine(dawn, kind, tried);
   const packaged: Attempt = () => askSwiftshader(dawn, kind, tried);
   // Software is asked for to have the same everywhere: the packaged driver goes first, unless another one is named.
   const named = process.env.VK_ICD_FILENAMES ?? process.env.VK_DRIVER_FILES;
