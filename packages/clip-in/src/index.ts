@@ -11,12 +11,14 @@ export {
   type Json,
   latestCheckpoint,
   loadCheckpoint,
+  type SaveOptions,
   saveCheckpoint,
   toJson,
 } from './checkpoint';
 export {
   type Config,
   type ConfigInput,
+  type LoadOptions,
   type LossName,
   loadConfig,
   type ModelSizes,
@@ -109,4 +111,4 @@ export {
   trainBatches,
   type World,
 } from './training/world';
-export { recordToTree, treeToRecord } from './treeRecord';
+export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';

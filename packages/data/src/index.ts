@@ -4,7 +4,7 @@
  */
 
 // The drawings
-export { type Art, loadArt, spriteOf } from './art/art';
+export { type Art, type ArtOptions, loadArt, spriteOf } from './art/art';
 export { CREDITS, HANDS, type Hand, TRAINING_HANDS, UNSEEN_HAND } from './art/hands';
 // Batches and evaluation sets
 export {

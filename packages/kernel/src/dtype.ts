@@ -9,11 +9,14 @@ export type DType = 'f32' | 'i32' | 'u32' | 'bool';
 /** Host-side storage of elements. The float64 reference device reads `f32` back as `Float64Array`. */
 export type TypedArray = Float32Array | Float64Array | Int32Array | Uint32Array;
 
-interface DTypeFacts {
+/** What is to be known of a dtype. */
+export interface DTypeFacts {
   /** Bytes of one element in device memory. */
   readonly bytes: number;
   readonly kind: 'float' | 'int' | 'bool';
+  /** What a maximum starts from. */
   readonly lowest: number;
+  /** What a minimum starts from. */
   readonly highest: number;
 }
 

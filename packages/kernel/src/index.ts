@@ -6,7 +6,7 @@
  */
 
 export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
-export { type DType, dtypes, emptyArray, type TypedArray } from './dtype';
+export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';
 export { createReferenceDevice } from './interpreter';
 export {

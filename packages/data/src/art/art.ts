@@ -15,12 +15,17 @@ export interface Art {
   pixels: Uint8Array;
 }
 
+/** Options of {@link loadArt}. */
+export interface ArtOptions {
+  /** Side of a sprite in pixels; no larger than scenes need (a large object is half the canvas). Default: 64. */
+  readonly size?: number;
+}
+
 /**
  * Draws the inventory by the given hands. Takes about half a second a hand.
- * @param options.size - side of a sprite in pixels; no larger than scenes need (a large object is half the canvas)
  * @throws Error if a hand's package is not installed or has no drawing of an item
  */
-export function loadArt(hands: readonly Hand[], { size = 64 }: { size?: number } = {}): Art {
+export function loadArt(hands: readonly Hand[], { size = 64 }: ArtOptions = {}): Art {
   if (!Number.isInteger(size) || size < 8)
     throw new RangeError(`loadArt: size must be a whole number from 8 up, got ${size}`);
   const spriteBytes = size * size * 4;
