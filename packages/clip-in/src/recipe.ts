@@ -2,6 +2,7 @@
  * The whole recipe: measure a pretrained CLIP, distil its text tower into a rotary one (stage 1), train with CLIP-IN's
  * losses (stage 2), measure again. `clip-in train` and `clip-in demo` are this with a configuration.
  */
+import { access, constants, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TRAINING_HANDS } from '@clipin/data';
 import { randomKey } from '@clipin/tensor';
@@ -49,14 +50,21 @@ export interface RecipeResult {
   readonly logs: Readonly<Record<string, readonly StepLog[]>>;
 }
 
-/** Runs both stages of a configuration, with measurements before and after. */
+/**
+ * Runs both stages of a configuration, with measurements before and after.
+ *
+ * @throws Error when the output directory cannot be written, the starting model does not fit, or the loss is not finite
+ */
 export async function runRecipe(
   config: Config,
   { resume = false, signal, events = {} }: RecipeOptions = {},
 ): Promise<RecipeResult> {
   const { data, evaluation, distillation: first, training: second, out } = config;
+  await openOutput(out);
   const world = openWorld([...new Set([...TRAINING_HANDS, ...data.hands, evaluation.hand])]);
   const teacher = await startingModel(config, world);
+  // At once for all stages: a run killed in stage 1 must not go on in stage 2 from what an earlier run left there.
+  if (!resume) await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   const canvas = teacher.model.config.vision.imageSize;
   const student = dualEncoder(withRotaryText(teacher.model.config, data.longLength));
   const sets = evaluationSets(evaluation);
@@ -136,6 +144,18 @@ export async function runRecipe(
     settings: config,
   });
   return { ...result, trained, after };
+}
+
+/** Makes the output directory. @throws Error naming it when nothing can be written there, before time is spent */
+async function openOutput(out: string): Promise<void> {
+  try {
+    await mkdir(out, { recursive: true });
+    await access(out, constants.W_OK);
+  } catch (cause) {
+    throw new Error(`out: cannot write into ${out}: ${cause instanceof Error ? cause.message : cause}`, {
+      cause,
+    });
+  }
 }
 
 /** The checkpoint that the configuration names, or a model with random weights. */

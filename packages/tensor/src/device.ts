@@ -24,7 +24,9 @@ function requested(options: InitOptions): DeviceName | undefined {
   const name = options.device ?? globalThis.process?.env.CLIPIN_DEVICE;
   if (!name) return undefined;
   if (!isDeviceName(name))
-    throw new Error(`device "${name}" is unknown; choose one of ${deviceNames.join(', ')}`);
+    throw new Error(
+      `${options.device === undefined ? 'CLIPIN_DEVICE: ' : ''}device "${name}" is unknown; choose one of ${deviceNames.join(', ')}`,
+    );
   return name;
 }
 

@@ -1,5 +1,5 @@
 /** The numbers of every step of a run, one JSON line each, so that a resumed run can draw whole curves. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Metrics } from './loop';
 
@@ -20,7 +20,9 @@ export function openLog(file: string, resumeAfter: number): RunLog {
   mkdirSync(dirname(file), { recursive: true });
   const entries =
     resumeAfter > 0 && existsSync(file) ? readEntries(file).filter(({ step }) => step <= resumeAfter) : [];
-  writeFileSync(file, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+  // Beside it, then renamed: a process killed here must not leave a log that is cut short.
+  writeFileSync(`${file}.new`, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''));
+  renameSync(`${file}.new`, file);
   return {
     entries,
     add(entry) {
