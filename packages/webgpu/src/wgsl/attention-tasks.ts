@@ -16,9 +16,8 @@ import type {
   Operand,
 } from '@clipin/kernel';
 import { contiguousStrides } from '@clipin/kernel';
-import type { Lowered } from './lower';
 import type { Profile } from './profile';
-import type { BufferNumber, Task } from './task';
+import type { BufferNumber, Lowered, Task } from './task';
 
 /** Scores at or below this are hidden: nothing computed comes near, and no infinity takes part in arithmetic. */
 const hiddenScore = -3e38;

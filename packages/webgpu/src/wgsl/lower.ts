@@ -8,14 +8,8 @@ import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
-import { mapAffines, outerAxes, type Task } from './task';
+import { type Lowered, mapAffines, outerAxes, type Task } from './task';
 import { piecesOfK } from './tiled-matmul-code';
-
-/** Tasks, and the elements that each scratch buffer has to hold. */
-export interface Lowered {
-  readonly tasks: readonly Task[];
-  readonly scratch: readonly number[];
-}
 
 /** The tasks of a launch. */
 export function lower(launch: Launch, profile: Profile): Lowered {

@@ -27,6 +27,12 @@ export interface Task<K = LoopKernel | MatmulKernel | ScatterAddKernel> {
   readonly chunk?: number;
 }
 
+/** What a launch becomes: its tasks, and the elements that each scratch buffer has to hold. */
+export interface Lowered {
+  readonly tasks: readonly Task[];
+  readonly scratch: readonly number[];
+}
+
 /** One dispatch, ready: code, parameters, buffers. */
 export interface Dispatch {
   readonly code: string;
