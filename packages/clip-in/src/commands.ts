@@ -19,7 +19,7 @@ export const demoSettings: ConfigInput = {
   start: smallWorldCheckpoint,
   data: { shortLength: 24, longLength: 56 },
   distillation: { steps: 150, batch: 64 },
-  training: { steps: 320, triplets: 48, edits: 48, hardNegativeWeight: 0.5, warmup: 30 },
+  training: { steps: 360, triplets: 48, edits: 48, hardNegativeWeight: 0.25, warmup: 30 },
 };
 
 /** `clip-in train` and `clip-in demo`. */
