@@ -1,6 +1,6 @@
 /** What the commands of the command line do: run the recipe or a measurement, and tell how it goes. */
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { EvalOptions, RunOptions } from './commandOptions';
 import type { Config, ConfigInput } from './config';
 import { encodersOf } from './evaluation/encoders';
@@ -47,12 +47,23 @@ export const runDemo = runTrain;
 
 /** `clip-in eval`. */
 export async function runEval({ config, device, json }: EvalOptions): Promise<void> {
+  if (json !== undefined) await checkFolder(json);
   const figures = await measureModel(config);
   const { similarities: _, ...kept } = figures.measurement;
   console.log(`\n${figuresTable({ [config.evaluation.hand]: figures.measurement }, figures.sets)}`);
   if (json === undefined) return;
   await writeFile(json, `${JSON.stringify({ device: device.description, ...kept }, undefined, 2)}\n`);
   console.log(`\nfigures  ${json}`);
+}
+
+/** Before time is spent. */
+async function checkFolder(file: string): Promise<void> {
+  const folder = dirname(file);
+  try {
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new Error(`--json ${file}: cannot write into the folder ${folder}; make it first`, { cause });
+  }
 }
 
 async function measureModel({ start, evaluation }: Config) {

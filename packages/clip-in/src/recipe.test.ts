@@ -106,6 +106,10 @@ describe('recipe', () => {
     await run('anew', devices.wasm, { signal: stop.signal, events: { step: () => stop.abort() } });
     await run('anew', devices.wasm, { resume: true });
     expect((await modelBytes('anew')).equals(await modelBytes('whole'))).toBe(true);
+    const other = { data: { ...tinyRun.data, seed: 9 } };
+    await expect(run('anew', devices.wasm, { resume: true }, other)).rejects.toThrow(
+      /other settings\n {2}data\.seed: \d+ in the checkpoint, 9 now\nuse these again/,
+    );
     const start = join(folder, 'anew', 'model');
     await expect(
       run('from', devices.wasm, {}, { start, data: { ...tinyRun.data, canvas: 32 } }),

@@ -15,6 +15,7 @@ import { type DualEncoderParams, dualEncoder } from './model';
 import { loadModel, saveModel, type TrainedModel } from './pretrained';
 import { openLog, type StepLog } from './training/log';
 import { type Metrics, runStage, type Stage, type StageResult } from './training/loop';
+import { checkSameSettings } from './training/resume';
 import { distillation, fineTuning } from './training/stages';
 import { captionBatches, openWorld, trainBatches, type World } from './training/world';
 
@@ -53,7 +54,8 @@ export interface RecipeResult {
 /**
  * Runs both stages of a configuration, with measurements before and after.
  *
- * @throws Error when the output directory cannot be written, the starting model does not fit, or the loss is not finite
+ * @throws Error when the output directory cannot be written, the starting model does not fit, the loss is not finite, or
+ *   a run is to go on with other settings than its checkpoint's
  */
 export async function runRecipe(
   config: Config,
@@ -89,6 +91,7 @@ export async function runRecipe(
         keep: config.checkpoints.keep,
         resume,
         config,
+        checkResume: (saved) => checkSameSettings(saved, config),
         ...(signal && { signal }),
         onStart(done) {
           logs[stage.name] = recording.start(done);

@@ -42,6 +42,8 @@ export interface RunOptions<State> {
   readonly keep?: number;
   /** The configuration that the checkpoint tells of. */
   readonly config?: object;
+  /** Looks at the configuration in a checkpoint that the stage is about to go on from; throws if it must not. */
+  readonly checkResume?: (config: unknown) => void;
   /** Called before the first step with the number of steps that a resumed run has done already. */
   readonly onStart?: (done: number) => void;
   /** Called after every step with the number of steps done; the state is the next step's, to be read only. */
@@ -70,10 +72,20 @@ export async function runStage<State, Batch>(
   stage: Stage<State, Batch>,
   options: RunOptions<State> = {},
 ): Promise<StageResult<State>> {
-  const { directory, saveEvery, keep = 2, resume = false, config = {}, onStart, onStep, signal } = options;
+  const {
+    directory,
+    saveEvery,
+    keep = 2,
+    resume = false,
+    config = {},
+    checkResume,
+    onStart,
+    onStep,
+    signal,
+  } = options;
   const folder = directory === undefined ? undefined : join(directory, stage.name);
   if (folder !== undefined && !resume) await rm(folder, { recursive: true, force: true });
-  let { state, done } = await start(stage, folder);
+  let { state, done } = await start(stage, folder, checkResume);
   onStart?.(done);
   let metrics: Metrics = { loss: Number.NaN };
   let saved = done;
@@ -117,10 +129,12 @@ export async function runStage<State, Batch>(
 async function start<State, Batch>(
   { name, initial, steps }: Stage<State, Batch>,
   folder: string | undefined,
+  checkResume: RunOptions<State>['checkResume'],
 ): Promise<{ state: State; done: number }> {
   if (folder === undefined || (await latestCheckpoint(folder)) === undefined)
     return { state: initial, done: 0 };
   const { tensors, info, path } = await loadCheckpoint(folder);
+  checkResume?.(info.config);
   if (info.step > steps) {
     throw new Error(
       `${path} is at step ${info.step}, but ${name} has only ${steps} steps; give it more, or another directory`,
