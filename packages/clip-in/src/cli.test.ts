@@ -330,6 +330,11 @@ describe.concurrent('what cannot be done is said in one message', () => {
       /cut\/tensors\.safetensors.* bytes/,
     ],
     [
+      'a file of figures in a folder that is not there',
+      () => ['eval', path('whole', 'model'), '--device', 'wasm', '--json', path('none', 'figures.json')],
+      /--json .*figures\.json: cannot write into the folder .*none; make it first/,
+    ],
+    [
       'an unknown device',
       () => ['train', '--device', 'gpu'],
       /device: got "gpu"; needs one of auto, webgpu, wasm/,
