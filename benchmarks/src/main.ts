@@ -11,6 +11,7 @@ import { prepare, time } from './harness';
 import { clipIn } from './libraries/clip-in';
 import { jaxJs } from './libraries/jax-js';
 import { tfjs } from './libraries/tfjs';
+import { measureLimit } from './limit';
 import { header, json, line, type Measured, type Row, rowOf } from './report';
 import { works } from './works';
 
@@ -45,6 +46,11 @@ async function main(): Promise<void> {
   console.log(
     `${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.version}, load ${load()} at the start\n`,
   );
+  const limit = measureLimit(); // after the devices: one of them may have set the flag of V8 for relaxed SIMD
+  console.log(
+    `Limit of one core: ${limit.flops.toFixed(1)} GFLOP/s of ${limit.fused ? 'fused' : 'separate'} SIMD ` +
+      `multiply-adds in WebAssembly, ${limit.bytes.toFixed(1)} GB/s copied\n`,
+  );
   console.log(header(peers));
   const rows: Row[] = [];
   for (const work of wanted) {
@@ -53,8 +59,9 @@ async function main(): Promise<void> {
     const measured = libraries.map((library, i) => ({ library, timing: timings[i] }) as Measured);
     const [ours, others] = [measured.slice(0, threads.length), measured.slice(threads.length)];
     for (const own of ours) {
-      rows.push(rowOf(work, own, others));
-      console.log(line(work, own, others));
+      const row = rowOf(work, own, others, limit);
+      rows.push(row);
+      console.log(line(work, row, [own, ...others]));
     }
   }
   console.log(`\nMedian (quartiles) of ${rounds} rounds; load ${load()} at the end.`);

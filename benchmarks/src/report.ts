@@ -1,6 +1,7 @@
 /** Rows of results, as a table for people and as records for programs. */
 import type { Timing } from './harness';
 import type { Library } from './library';
+import type { Limit } from './limit';
 import type { Work } from './works/work';
 
 /** One row, as `--json` writes it. */
@@ -15,6 +16,10 @@ export interface Row {
   readonly peers: Readonly<Record<string, number>>;
   /** How many times as fast as the fastest peer ours is: above 1, ours is faster. */
   readonly ratio: number;
+  /** Quartiles of ours, in the unit, the lower number first. */
+  readonly spread: readonly [number, number];
+  /** Ours over the measured limit of multiply-adds of as many cores as ours has threads; for `GFLOP/s` alone. */
+  readonly share?: number;
 }
 
 /** A library and how long it took. */
@@ -24,7 +29,7 @@ export interface Measured {
 }
 
 /** The row of one of our devices beside the peers. */
-export function rowOf(work: Work, ours: Measured, peers: readonly Measured[]): Row {
+export function rowOf(work: Work, ours: Measured, peers: readonly Measured[], limit: Limit): Row {
   const fastest = Math.min(...peers.map(({ timing }) => timing.median));
   const value = ({ timing }: Measured) => rounded(inUnit(work, timing.median));
   return {
@@ -34,26 +39,40 @@ export function rowOf(work: Work, ours: Measured, peers: readonly Measured[]): R
     ours: value(ours),
     peers: Object.fromEntries(peers.map((peer) => [peer.library.name, value(peer)])),
     ratio: rounded(fastest / ours.timing.median),
+    spread: spreadOf(work, ours),
+    ...(work.unit === 'GFLOP/s' && {
+      share: rounded(inUnit(work, ours.timing.median) / (limit.flops * ours.library.threads)),
+    }),
   };
 }
 
 /** The lines of a Markdown table that say what the columns are. */
 export function header(peers: readonly Library[]): string {
-  const names = ['work', 'unit', 'clip-in on', 'clip-in', ...peers.map(({ name }) => name), 'ratio'];
+  const names = [
+    'work',
+    'unit',
+    'clip-in on',
+    'clip-in',
+    ...peers.map(({ name }) => name),
+    'ratio',
+    'of the limit',
+  ];
   return `| ${names.join(' | ')} |\n|${names.map((_, i) => (i < 3 ? ' --- |' : ' ---: |')).join('')}`;
 }
 
 /** A row as a line of a Markdown table; after each median, the quartiles. */
-export function line(work: Work, ours: Measured, peers: readonly Measured[]): string {
-  const row = rowOf(work, ours, peers);
-  const cells = [ours, ...peers].map(({ timing }) => {
-    const [low, high] = timing.quartiles.map((seconds) => inUnit(work, seconds)).sort((a, b) => a - b) as [
-      number,
-      number,
-    ];
-    return `${rounded(inUnit(work, timing.median))} (${rounded(low)}–${rounded(high)})`;
+export function line(work: Work, row: Row, measured: readonly Measured[]): string {
+  const cells = measured.map((one) => {
+    const [low, high] = spreadOf(work, one);
+    return `${rounded(inUnit(work, one.timing.median))} (${low}–${high})`;
   });
-  return `| ${[row.work, row.unit, row.device, ...cells, row.ratio.toFixed(2)].join(' | ')} |`;
+  const share = row.share === undefined ? '' : `${Math.round(100 * row.share)} %`;
+  return `| ${[row.work, row.unit, row.device, ...cells, row.ratio.toFixed(2), share].join(' | ')} |`;
+}
+
+function spreadOf(work: Work, { timing }: Measured): [number, number] {
+  const [one, other] = timing.quartiles.map((seconds) => rounded(inUnit(work, seconds))) as [number, number];
+  return one < other ? [one, other] : [other, one];
 }
 
 /** Records, one a line. */

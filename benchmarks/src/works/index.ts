@@ -11,6 +11,8 @@ export const works: readonly Work[] = [
   product(1024, 'nn'),
   product(512, 'tn'),
   product(512, 'nt'),
+  product(1024, 'tn'),
+  product(1024, 'nt'),
   mlpStep(),
   blockStep(),
 ];
