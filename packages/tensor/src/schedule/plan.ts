@@ -42,12 +42,12 @@ const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].
 
 /** Whether `kernel` reads input `number` only at the element that it writes next. */
 function mayOverwrite(kernel: Kernel, number: number): boolean {
-  if (kernel.kind !== 'loop') return false;
-  const elsewhere = kernel.reduction?.program.some((step) => step.op === 'load' && step.input === number);
+  if (kernel.kind !== 'loop' && kernel.kind !== 'row') return false;
+  const reduction = kernel.kind === 'loop' ? kernel.reduction : undefined;
+  const elsewhere = reduction?.program.some((step) => step.op === 'load' && step.input === number);
   if (elsewhere) return false;
-  const strides = contiguousStrides(kernel.axes).map((stride, axis) =>
-    kernel.axes[axis] === 1 ? 0 : stride,
-  );
+  const axes = kernel.kind === 'row' ? [...kernel.axes, ...kernel.row] : kernel.axes;
+  const strides = contiguousStrides(axes).map((stride, axis) => (axes[axis] === 1 ? 0 : stride));
   return kernel.program.every(
     (step) =>
       step.op !== 'load' ||

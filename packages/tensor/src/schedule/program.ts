@@ -31,7 +31,7 @@ export class CannotFuse extends Error {
 export interface Draft {
   readonly root: Node;
   /** Nodes that kernels store. */
-  readonly roots: ReadonlySet<Node>;
+  readonly roots: Pick<ReadonlySet<Node>, 'has'>;
   /** Buffers that the kernel reads, in order of first use. */
   readonly inputs: Node[];
   /** The reduction or product that the kernel is built around, and where its result lies in the loops. */
@@ -87,7 +87,8 @@ export class ProgramWriter {
     return instruction;
   }
 
-  #emit(instruction: Instruction): number {
+  /** The number of an instruction, which is added where it is new. */
+  protected emit(instruction: Instruction): number {
     // JSON has no NaN, infinities and −0, which constants may be.
     const key =
       instruction.op === 'constant'
@@ -102,11 +103,11 @@ export class ProgramWriter {
 
   #load(node: Node, index: Affine, guards: readonly Guard[]): number {
     const input = inputNumber(this.draft, node);
-    return this.#emit({ op: 'load', dtype: node.dtype, input, index: this.#tidy(index), guards });
+    return this.emit({ op: 'load', dtype: node.dtype, input, index: this.tidy(index), guards });
   }
 
   /** Strides of axes that do not move are 0, so that equal positions look equal. */
-  #tidy({ offset, strides }: Affine): Affine {
+  protected tidy({ offset, strides }: Affine): Affine {
     return {
       offset,
       strides: strides.map((stride, axis) => ((this.extents[axis] as number) > 1 ? stride : 0)),
@@ -121,22 +122,22 @@ export class ProgramWriter {
     }
     switch (operation.kind) {
       case 'constant':
-        return this.#emit({ op: 'constant', dtype: node.dtype, value: operation.value });
+        return this.emit({ op: 'constant', dtype: node.dtype, value: operation.value });
       case 'iota':
-        return this.#emit({
+        return this.emit({
           op: 'index',
           dtype: 'i32',
-          index: this.#tidy(coordinates[operation.axis] as Affine),
+          index: this.tidy(coordinates[operation.axis] as Affine),
         });
       case 'scalar': {
         const args = node.inputs.map((input) => this.visit(input, coordinates, guards));
-        return this.#emit({ op: operation.op, dtype: node.dtype, args });
+        return this.emit({ op: operation.op, dtype: node.dtype, args });
       }
       case 'gather':
         return this.#gather(node, operation.batchDims, coordinates, guards);
       case 'reduce':
       case 'matmul':
-        return this.#anchor(node, coordinates, guards);
+        return this.anchor(node, coordinates, guards);
       default:
         if (!isMovement(operation)) throw new CannotFuse(node);
         return this.#move(node, coordinates, guards);
@@ -164,17 +165,17 @@ export class ProgramWriter {
     const instruction = this.#instructions[value] as Instruction;
     if (instruction.op === 'load' || (instruction.op === 'constant' && instruction.value === 0)) return value;
     const conditions = guards.flatMap(({ value: position, size }) => {
-      const at = this.#emit({ op: 'index', dtype: 'i32', index: this.#tidy(position) });
-      const zero = this.#emit({ op: 'constant', dtype: 'i32', value: 0 });
-      const end = this.#emit({ op: 'constant', dtype: 'i32', value: size });
+      const at = this.emit({ op: 'index', dtype: 'i32', index: this.tidy(position) });
+      const zero = this.emit({ op: 'constant', dtype: 'i32', value: 0 });
+      const end = this.emit({ op: 'constant', dtype: 'i32', value: size });
       return [
-        this.#emit({ op: 'lessEqual', dtype: 'bool', args: [zero, at] }),
-        this.#emit({ op: 'less', dtype: 'bool', args: [at, end] }),
+        this.emit({ op: 'lessEqual', dtype: 'bool', args: [zero, at] }),
+        this.emit({ op: 'less', dtype: 'bool', args: [at, end] }),
       ];
     });
-    const inside = conditions.reduce((a, b) => this.#emit({ op: 'and', dtype: 'bool', args: [a, b] }));
-    const nothing = this.#emit({ op: 'constant', dtype, value: 0 });
-    return this.#emit({ op: 'select', dtype, args: [inside, value, nothing] });
+    const inside = conditions.reduce((a, b) => this.emit({ op: 'and', dtype: 'bool', args: [a, b] }));
+    const nothing = this.emit({ op: 'constant', dtype, value: 0 });
+    return this.emit({ op: 'select', dtype, args: [inside, value, nothing] });
   }
 
   #gather(node: Node, batchDims: number, coordinates: Coordinates, guards: readonly Guard[]): number {
@@ -187,11 +188,11 @@ export class ProgramWriter {
       fixed(0, rank),
       ...coordinates.slice(indices.shape.length),
     ];
-    return this.#emit({
+    return this.emit({
       op: 'load',
       dtype: node.dtype,
       input: inputNumber(this.draft, base),
-      index: this.#tidy(flatten(position, x.shape, rank)),
+      index: this.tidy(flatten(position, x.shape, rank)),
       guards,
       gather: {
         at,
@@ -202,11 +203,11 @@ export class ProgramWriter {
   }
 
   /** The result of the reduction or product of this kernel, if `node` can be it. */
-  #anchor(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {
+  protected anchor(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {
     const { draft, extents } = this;
     const rank = extents.length;
-    const here = this.#tidy(flatten(coordinates, node.shape, rank));
-    const stored = this.#tidy(flatten(identity(rank), draft.root.shape, rank));
+    const here = this.tidy(flatten(coordinates, node.shape, rank));
+    const stored = this.tidy(flatten(identity(rank), draft.root.shape, rank));
     const element =
       sizeOf(node.shape) === sizeOf(draft.root.shape) &&
       here.offset === 0 &&
@@ -214,6 +215,6 @@ export class ProgramWriter {
     const fits = !this.inReduction && guards.length === 0 && element && (draft.anchor?.node ?? node) === node;
     if (!fits) throw new CannotFuse(node);
     draft.anchor ??= { node, coordinates };
-    return this.#emit({ op: 'reduced', dtype: node.dtype });
+    return this.emit({ op: 'reduced', dtype: node.dtype });
   }
 }

@@ -2,6 +2,7 @@
 import { type DeviceLimits, sizeOf } from '@clipin/kernel';
 import type { Node } from '../node';
 import { buildStep, type Step } from './build';
+import { fuseRows } from './fuse-rows';
 import { chooseRoots, collect } from './graph';
 import { CannotFuse } from './program';
 
@@ -25,5 +26,6 @@ export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[]
     }
   }
   // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
-  return steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
+  steps.sort((a, b) => a.order - b.order);
+  return fuseRows(steps, roots, new Set(outputs), limits);
 }
