@@ -51,7 +51,9 @@ export function realize(nodes: readonly Node[]): void {
 function realizeOn(device: Device, nodes: readonly Node[]): void {
   const steps = schedule(nodes, device.limits);
   // Results of routines stay, since a routine cannot be run again for one of them alone.
-  const siblings = steps.flatMap(({ outputs }) => (outputs.length > 1 ? outputs : []));
+  const siblings = steps.flatMap(({ outputs }) =>
+    outputs.filter(({ operation }) => operation.kind === 'routine'),
+  );
   const wanted = [...new Set([...nodes, ...siblings])];
   const plan = planMemory(steps, wanted, new Set());
   const externals = plan.externals.map(bufferOf);

@@ -3,6 +3,7 @@ import { type DeviceLimits, sizeOf } from '@clipin/kernel';
 import type { Node } from '../node';
 import { buildStep, type Step } from './build';
 import { chooseRoots, collect } from './graph';
+import { mergeSteps } from './merge';
 import { CannotFuse } from './program';
 
 /** The kernels that compute `outputs`, inputs first. Nodes without elements need none. */
@@ -25,5 +26,6 @@ export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[]
     }
   }
   // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
-  return steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
+  const inOrder = steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
+  return mergeSteps(inOrder, limits);
 }
