@@ -13,7 +13,7 @@ export interface DeviceBuffer {
 export interface Program {
   /**
    * Runs the launches in order on the buffers that their numbers mean in this table. Returns when the work is
-   * queued or done; results are seen by `Device.read`.
+   * queued or done; results are seen by `Device.read`. The table is read before this returns: the caller may change it.
    */
   run(buffers: readonly DeviceBuffer[]): void;
   /** Frees what belongs to the program alone; the code caches of the device stay. */

@@ -140,6 +140,14 @@ it('transformer with rotary positions', async () => {
   );
 });
 
+it('transformer of which one token is wanted', async () => {
+  const layer = transformer({ width: 4, depth: 2, heads: 1, mlpRatio: 1, causal: true, rotary: true });
+  const queries = tensor(Int32Array.of(2, 0), [2, 1]);
+  await checkGradients({ params: layer.init(key(0)), x: input(2, 3, 4) }, ({ params, x }) =>
+    layer.apply(params, x, { queries }),
+  );
+});
+
 it('patchEmbedding', async () => {
   const layer = patchEmbedding({ patchSize: 2, width: 3, channels: 1 });
   await checkGradients({ params: layer.init(key(0)), x: input(1, 4, 2, 1) }, ({ params, x }) =>

@@ -315,6 +315,43 @@ it('a transformer is its blocks one after another', async () => {
   await expectClose(stack.apply(params, x), await values(c!(b!(a!(x)))));
 });
 
+describe('a transformer that is asked for some tokens', () => {
+  const bools = (shape: number[]) => (bits: boolean[]) => tensor(bits).reshape(shape);
+  const masks = fc.oneof(
+    fc.constant(undefined),
+    fc.array(fc.boolean(), { minLength: 10, maxLength: 10 }).map(bools([2, 1, 1, 5])),
+    fc.array(fc.boolean(), { minLength: 25, maxLength: 25 }).map(bools([5, 5])),
+    fc.array(fc.boolean(), { minLength: 100, maxLength: 100 }).map(bools([2, 2, 5, 5])),
+  );
+  const queries = fc
+    .integer({ min: 1, max: 3 })
+    .chain((count) => fc.array(fc.nat(4), { minLength: 2 * count, maxLength: 2 * count }))
+    .map((positions) => tensor(Int32Array.from(positions), [2, positions.length / 2]));
+
+  it('gives what it gives for them among all', async () => {
+    const form = fc.record({ causal: fc.boolean(), rotary: fc.boolean(), depth: fc.constantFrom(1, 2) });
+    await checkProperty(
+      fc.asyncProperty(form, masks, queries, fc.nat(1000), async (options, mask, wanted, seed) => {
+        const stack = transformer({ width: 8, heads: 2, mlpRatio: 1, ...options });
+        const params = evaluate(stack.init(randomKey(seed)));
+        const x = evaluate(normal(randomKey(seed + 1), [2, 5, 8]));
+        const context = mask ? { mask } : {};
+        const all = stack.apply(params, x, context).gather(wanted, { batchDims: 1 });
+        await expectClose(stack.apply(params, x, { ...context, queries: wanted }), await values(all));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('refuses positions of another batch, by name', () => {
+    const stack = transformer({ width: 8, depth: 1, heads: 2 });
+    const wanted = zeros([3, 1], { dtype: 'i32' });
+    expect(() => stack.apply(stack.init(randomKey(0)), zeros([2, 5, 8]), { queries: wanted })).toThrow(
+      'attention queries: the input is Tensor(i32[3, 1] on reference); wants i32 or u32[2, queries]',
+    );
+  });
+});
+
 it('the types of a layer follow from what it is made of', async () => {
   const [norm, map] = [layerNorm(2), linear(2, 2)];
   const own = layer({

@@ -13,7 +13,7 @@ export interface RotaryOptions {
   readonly offset?: number;
 }
 
-/** Cosines and signed sines, `[tokens, 1, dim]`. One table serves all layers. */
+/** Cosines and signed sines, `[tokens, 1, dim]`, or `[batch, tokens, 1, dim]`. One table serves all layers. */
 export interface RotaryTables {
   readonly cos: Tensor;
   /** −sin for even, +sin for odd elements. */
@@ -49,7 +49,7 @@ export function rotaryTables(
 
 /** Turns queries or keys `[batch, tokens, heads, dim]`: `x · cos + swapPairs(x) · sin`, one kernel. */
 export function rotate(x: Tensor, { cos, sin }: RotaryTables): Tensor {
-  const [tokens, , dim] = cos.shape as readonly [number, number, number];
+  const [tokens, , dim] = cos.shape.slice(-3) as [number, number, number];
   checkInput('rotate', x, ['batch', tokens, 'heads', dim]);
   const swapped = x
     .reshape([...x.shape.slice(0, 3), dim / 2, 2])
@@ -57,6 +57,10 @@ export function rotate(x: Tensor, { cos, sin }: RotaryTables): Tensor {
     .reshape(x.shape);
   return x.mul(cos).add(swapped.mul(sin));
 }
+
+/** The tables of tokens at other positions, i32 or u32 `[batch, tokens]`: `[batch, tokens, 1, dim]`. Default: unchanged. */
+export const tablesAt = ({ cos, sin }: RotaryTables, positions?: Tensor): RotaryTables =>
+  positions ? { cos: cos.gather(positions), sin: sin.gather(positions) } : { cos, sin };
 
 /** Rotary positions of queries or keys `[batch, tokens, heads, dim]` in one call: `rotate` with tables of its own. */
 export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor {

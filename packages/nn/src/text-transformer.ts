@@ -64,8 +64,8 @@ export function textTransformer(
       }
       const embedded = tokens.apply(params.tokens, ids);
       const placed = params.positions ? embedded.add(params.positions.slice([0, length])) : embedded;
-      const features = blocks.apply(params.blocks, placed);
-      const pooled = features.gather(argMax(ids), { batchDims: 1 });
+      const endToken = argMax(ids).expandDims(1); // [batch, 1]
+      const pooled = blocks.apply(params.blocks, placed, { queries: endToken }).squeeze(1);
       return lnFinal.apply(params.lnFinal, pooled).matmul(params.projection);
     },
   });

@@ -2,7 +2,7 @@
 import type { Tensor } from '@clipin/tensor';
 import { splitKey } from '@clipin/tensor';
 import { type Activation, gelu } from './activations';
-import { type AttentionContext, type AttentionParams, multiHeadAttention } from './attention';
+import { type AttentionContext, type AttentionParams, multiHeadAttention, tokensAt } from './attention';
 import { checkDivides, checkInput, checkSizes } from './check';
 import { scaledNormal } from './initializers';
 import { initEach, type Layer, layer } from './layer';
@@ -40,11 +40,11 @@ export interface TransformerStackOptions extends TransformerOptions {
 }
 
 /** What a transformer takes beside its tokens. */
-export type TransformerContext = Pick<AttentionContext, 'mask'>;
+export type TransformerContext = Pick<AttentionContext, 'mask' | 'queries'>;
 
 /**
- * `x ← x + attention(ln₁(x)); x ← x + mlp(ln₂(x))`: `[batch, tokens, width]` → the same. First values as in OpenAI's
- * CLIP: what writes to the residual stream is scaled by `1/√(2 depth)`.
+ * `x ← x + attention(ln₁(x)); x ← x + mlp(ln₂(x))`: `[batch, tokens, width]` → the same, or `[batch, queries, width]` where
+ * the context names queries. First values as in OpenAI's CLIP: what writes to the residual stream is scaled by `1/√(2 depth)`.
  */
 export function transformerBlock({
   width,
@@ -74,7 +74,7 @@ export function transformerBlock({
   return layer({
     init: (key): BlockParams => initEach(key, layers),
     apply(params, x: Tensor, context: AttentionContext = {}) {
-      const attended = x.add(
+      const attended = tokensAt(x, context.queries).add(
         layers.attention.apply(params.attention, layers.ln1.apply(params.ln1, x), context),
       );
       return attended.add(layers.mlp.apply(params.mlp, layers.ln2.apply(params.ln2, attended)));
@@ -82,7 +82,10 @@ export function transformerBlock({
   });
 }
 
-/** `depth` blocks one after another: `[batch, tokens, width]` → the same. Its parameters are the list of the blocks'. */
+/**
+ * `depth` blocks one after another: `[batch, tokens, width]` → the same. Its parameters are the list of the blocks'. Where
+ * the context names queries the last block computes nothing for other tokens: `[batch, queries, width]`.
+ */
 export function transformer(
   options: TransformerStackOptions,
 ): Layer<readonly BlockParams[], [x: Tensor, context?: TransformerContext], Tensor> {
@@ -92,13 +95,15 @@ export function transformer(
   const block = transformerBlock(options);
   return layer({
     init: (key): readonly BlockParams[] => splitKey(key, depth).map((own) => block.init(own)),
-    apply(params, x: Tensor, { mask }: TransformerContext = {}) {
+    apply(params, x: Tensor, { mask, queries }: TransformerContext = {}) {
       checkInput('transformer', x, ['batch', 'tokens', width]);
       const context = {
         ...(mask && { mask }),
         ...(rotary && { rotary: rotaryTables(x.shape[1] as number, width / heads, x.device) }),
       };
-      return params.reduce((y, own) => block.apply(own, y, context), x);
+      const inner = params.slice(0, -1).reduce((y, own) => block.apply(own, y, context), x);
+      const last = queries ? { ...context, queries } : context;
+      return params.slice(-1).reduce((y, own) => block.apply(own, y, last), inner);
     },
   });
 }

@@ -1,5 +1,5 @@
 /** The image tower of CLIP (Dosovitskiy et al. 2020; Radford et al. 2021). */
-import { concatenate, type Key, type Tensor } from '@clipin/tensor';
+import { concatenate, type Key, type Tensor, zeros } from '@clipin/tensor';
 import { checkDivides, checkInput, checkSizes } from './check';
 import { type Initializer, scaledNormal } from './initializers';
 import { initEach, type Layer, layer } from './layer';
@@ -70,8 +70,14 @@ export function visionTransformer(
       const sequence = params.classToken
         ? concatenate([params.classToken.expand([batch, 1, width]), embedded], 1)
         : embedded;
-      const features = blocks.apply(params.blocks, norm.apply(params.lnPre, sequence.add(params.positions)));
-      const pooled = params.classToken ? features.slice([], [0, 1]).squeeze(1) : features.mean(1);
+      // Of the last block nothing but the class token is needed.
+      const first = zeros([batch, 1], { dtype: 'i32', device: images.device });
+      const features = blocks.apply(
+        params.blocks,
+        norm.apply(params.lnPre, sequence.add(params.positions)),
+        params.classToken ? { queries: first } : {},
+      );
+      const pooled = params.classToken ? features.squeeze(1) : features.mean(1);
       return norm.apply(params.lnPost, pooled).matmul(params.projection);
     },
   });

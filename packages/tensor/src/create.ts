@@ -87,7 +87,7 @@ export function tensor(data: NestedArray | TypedArray, shape?: Shape, options: C
   const values = toStorage(flat, dtype);
   const buffer = device.allocate(dtype, flat.length);
   const result = new Tensor(device, dtype, target, { kind: 'buffer' }, []);
-  result.storage = new Storage(device, buffer);
+  result.storage = Storage.of(device, buffer);
   device.write(buffer, values);
   return result;
 }

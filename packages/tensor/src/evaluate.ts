@@ -28,7 +28,7 @@ export function storageOf(node: Node): Storage {
 export function allocateSlots(device: Device, slots: readonly Slot[]): Storage[] {
   const storages: Storage[] = [];
   try {
-    for (const { dtype, length } of slots) storages.push(new Storage(device, device.allocate(dtype, length)));
+    for (const { dtype, length } of slots) storages.push(Storage.of(device, device.allocate(dtype, length)));
   } catch (error) {
     for (const storage of storages) storage.dispose();
     throw error;
@@ -38,6 +38,7 @@ export function allocateSlots(device: Device, slots: readonly Slot[]): Storage[]
 
 /** Gives every node a storage, computing what has none. */
 export function realize(nodes: readonly Node[]): void {
+  if (nodes.every(isLeaf)) return;
   const lazy = [...new Set(nodes)].filter((node) => !isLeaf(node));
   for (const device of new Set(lazy.map((node) => node.device))) {
     realizeOn(
@@ -50,8 +51,8 @@ export function realize(nodes: readonly Node[]): void {
 function realizeOn(device: Device, nodes: readonly Node[]): void {
   const steps = schedule(nodes, device.limits);
   // Results of routines stay, since a routine cannot be run again for one of them alone.
-  const siblings = steps.flatMap(({ outputs: [first, ...others] }) =>
-    first?.operation.kind === 'routine' && others.length > 0 ? [first, ...others] : [],
+  const siblings = steps.flatMap(({ outputs }) =>
+    outputs.filter(({ operation }) => operation.kind === 'routine'),
   );
   const wanted = [...new Set([...nodes, ...siblings])];
   const plan = planMemory(steps, wanted, new Set());

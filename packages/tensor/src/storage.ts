@@ -26,15 +26,36 @@ export const markDestroyed = (device: Device): void => {
 /** Whether a device is gone. */
 export const isDestroyed = (device: Device): boolean => destroyed.has(device);
 
-/** The buffer of one tensor. */
-export class Storage {
-  #fate: 'live' | 'disposed' | 'donated' = 'live';
-
+/** The right to a buffer: one storage holds it at a time, and when none does any more the buffer is given back. */
+class Lease {
   constructor(
     readonly device: Device,
     readonly buffer: DeviceBuffer,
   ) {
     abandoned.register(this, { device, buffer }, this);
+  }
+
+  free(): void {
+    abandoned.unregister(this);
+    release(this.device, this.buffer);
+  }
+}
+
+/** The buffer of one tensor. */
+export class Storage {
+  readonly buffer: DeviceBuffer;
+  #fate: 'live' | 'disposed' | 'donated' = 'live';
+  /** Undefined where the storage is not live. */
+  #lease: Lease | undefined;
+
+  private constructor(lease: Lease) {
+    this.buffer = lease.buffer;
+    this.#lease = lease;
+  }
+
+  /** The storage of a buffer that nobody else holds. */
+  static of(device: Device, buffer: DeviceBuffer): Storage {
+    return new Storage(new Lease(device, buffer));
   }
 
   /** What became of the buffer. */
@@ -44,16 +65,21 @@ export class Storage {
 
   /** Frees the buffer; again is harmless. */
   dispose(): void {
-    if (this.#fate !== 'live') return;
-    this.#fate = 'disposed';
-    abandoned.unregister(this);
-    release(this.device, this.buffer);
+    this.#lease?.free();
+    this.#end('disposed');
   }
 
-  /** Gives the buffer away without freeing it: to the program it was donated to. */
-  donate(): DeviceBuffer {
-    this.#fate = 'donated';
-    abandoned.unregister(this);
-    return this.buffer;
+  /** Gives the buffer to another storage, to which a program has written. */
+  donate(): Storage {
+    if (!this.#lease) throw new Error(`a buffer that was ${this.#fate} cannot be donated`);
+    // The lease goes along: registering one anew for each tensor of each step would cost more than the step's launches.
+    const heir = new Storage(this.#lease);
+    this.#end('donated');
+    return heir;
+  }
+
+  #end(fate: 'disposed' | 'donated'): void {
+    if (this.#lease) this.#fate = fate;
+    this.#lease = undefined;
   }
 }

@@ -51,17 +51,59 @@ function takeApart(tree: unknown, path: string, found: Leaf[]): Structure {
   if (Array.isArray(tree)) {
     return { kind: 'array', items: tree.map((item, i) => takeApart(item, join(path, i), found)) };
   }
-  const prototype: unknown = typeof tree === 'object' ? Object.getPrototypeOf(tree) : undefined;
-  if (prototype !== Object.prototype && prototype !== null) {
+  if (!isPlainObject(tree)) {
     const what = typeof tree === 'object' ? (tree.constructor?.name ?? 'object') : typeof tree;
     throw new TypeError(
       `a tree cannot hold a ${what}${path && ` (at ${path})`}; it may hold tensors, plain objects, arrays, numbers, strings, ` +
         'booleans and null; make tensors of arrays with tensor(), and await promises first',
     );
   }
-  const keys = Object.keys(tree as object);
-  const values = Object.values(tree as object);
+  const keys = Object.keys(tree);
+  const values = Object.values(tree);
   return { kind: 'object', keys, items: keys.map((key, i) => takeApart(values[i], join(path, key), found)) };
+}
+
+/**
+ * Whether a tree has this structure, statics included; then its tensors are appended to `found`. The same answer as comparing
+ * with `flatten`, without building anything: what `jit` asks in every call.
+ */
+export function hasStructure(structure: Structure, tree: unknown, found: Tensor[]): boolean {
+  switch (structure.kind) {
+    case 'tensor':
+      return tree instanceof Tensor && found.push(tree) > 0;
+    case 'static':
+      return Object.is(tree, structure.value);
+    case 'array': {
+      const { items } = structure;
+      return (
+        Array.isArray(tree) &&
+        tree.length === items.length &&
+        items.every((item, i) => hasStructure(item, tree[i], found))
+      );
+    }
+    case 'object':
+      return isPlainObject(tree) && hasEntries(structure, tree, found);
+  }
+}
+
+function hasEntries(
+  { keys, items }: Extract<Structure, { kind: 'object' }>,
+  tree: Readonly<Record<string, unknown>>,
+  found: Tensor[],
+): boolean {
+  let next = 0;
+  for (const key in tree) {
+    if (!Object.hasOwn(tree, key)) continue;
+    if (key !== keys[next] || !hasStructure(items[next] as Structure, tree[key], found)) return false;
+    next++;
+  }
+  return next === keys.length;
+}
+
+function isPlainObject(tree: unknown): tree is Readonly<Record<string, unknown>> {
+  if (typeof tree !== 'object' || tree === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(tree);
+  return prototype === Object.prototype || prototype === null;
 }
 
 /** The tree of this structure with these tensors. */

@@ -31,7 +31,6 @@ const mostInstructions = 400;
 
 /** A step among others, and what it is made of. */
 interface Entry {
-  readonly order: number;
   readonly step: Step;
   /** Nodes that its kernel computes at a place of their own: its outputs, and those that nobody else needed. */
   readonly members: ReadonlySet<Node>;
@@ -115,13 +114,12 @@ const isWalk = ({ kind }: Kernel): boolean => kind === 'loop' || kind === 'row';
  * @param wanted - nodes that must be stored in any case
  */
 export function fuseRows(
-  steps: readonly { readonly order: number; readonly step: Step }[],
+  steps: readonly Step[],
   roots: ReadonlySet<Node>,
   wanted: ReadonlySet<Node>,
   limits: DeviceLimits,
 ): Step[] {
-  const entries: (Entry | undefined)[] = steps.map(({ order, step }) => ({
-    order,
+  const entries: (Entry | undefined)[] = steps.map((step) => ({
     step,
     members: new Set(step.outputs),
   }));
@@ -148,7 +146,7 @@ export function fuseRows(
     const outputs = [...producer.step.outputs.filter(isRead), ...consumer.step.outputs];
     try {
       const step = buildRow(rows, members, outputs, roots, limits);
-      return pays(step.kernel) ? { order: consumer.order, step, members, rows } : undefined;
+      return pays(step.kernel) ? { step, members, rows } : undefined;
     } catch (error) {
       if (error instanceof CannotFuse) return undefined;
       throw error;

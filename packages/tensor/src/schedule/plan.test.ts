@@ -98,3 +98,13 @@ test('donated memory that is not read in time goes to the next output', () => {
   const { plan } = planOf([turned, later], [x]);
   expect(plan.externals[plan.outputs.get(later) as number]).toBe(x);
 });
+
+test('what follows a product takes over donated memory that it reads element by element, never an operand', () => {
+  const [w, x] = [leaf(3, 3), leaf(3, 3)];
+  const stepped = w.sub(x.transpose().matmul(x));
+  const { plan } = planOf([stepped], [w]);
+  expect(plan.externals[plan.outputs.get(stepped) as number]).toBe(w);
+  expect(planOf([stepped], [w, x]).plan.fresh).toEqual([]);
+  const own = x.sub(x.transpose().matmul(x));
+  expect(planOf([own], [x]).plan.fresh).toHaveLength(1);
+});

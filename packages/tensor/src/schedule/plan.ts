@@ -2,18 +2,11 @@
  * The memory plan of a schedule: which buffer each node lives in. A buffer is used again as soon as its last reader is
  * done; elementwise kernels write over an input that nobody needs any more; donated inputs become outputs.
  */
-import {
-  contiguousStrides,
-  type DType,
-  dtypes,
-  type Kernel,
-  type Launch,
-  sameShape,
-  sizeOf,
-} from '@clipin/kernel';
+import { type DType, dtypes, type Kernel, type Launch, sizeOf } from '@clipin/kernel';
 import type { Node } from '../node';
 import type { Step } from './build';
 import { isLeaf } from './graph';
+import { readsOwnElement } from './own-element';
 
 /** Size of a buffer that a plan needs. */
 export interface Slot {
@@ -42,21 +35,13 @@ const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].
 
 /** Whether `kernel` reads input `number` only at the element that it writes next. */
 function mayOverwrite(kernel: Kernel, number: number): boolean {
-  if (kernel.kind !== 'loop' && kernel.kind !== 'row') return false;
+  if (kernel.kind !== 'loop' && kernel.kind !== 'row' && kernel.kind !== 'matmul') return false;
   const reduction = kernel.kind === 'loop' ? kernel.reduction : undefined;
-  const elsewhere = reduction?.program.some((step) => step.op === 'load' && step.input === number);
-  if (elsewhere) return false;
-  const axes = kernel.kind === 'row' ? [...kernel.axes, ...kernel.row] : kernel.axes;
-  const strides = contiguousStrides(axes).map((stride, axis) => (axes[axis] === 1 ? 0 : stride));
-  return kernel.program.every(
-    (step) =>
-      step.op !== 'load' ||
-      step.input !== number ||
-      (step.guards.length === 0 &&
-        !step.gather &&
-        step.index.offset === 0 &&
-        sameShape(step.index.strides, strides)),
-  );
+  const elsewhere =
+    kernel.kind === 'matmul'
+      ? kernel.a.input === number || kernel.b.input === number
+      : reduction?.program.some((step) => step.op === 'load' && step.input === number);
+  return !elsewhere && readsOwnElement(kernel, (input) => input === number);
 }
 
 /**

@@ -14,6 +14,7 @@ import {
 import type { Node } from '../node';
 import { type Coordinates, fixed, flatten, identity, isMovement, rangeOf, seeThrough } from './coordinates';
 import { isLeaf, reshapeBase } from './graph';
+import { InstructionList } from './instructions';
 
 /** Says that a kernel cannot compute these nodes inside: they must be stored by kernels of their own first. */
 export class CannotFuse extends Error {
@@ -61,8 +62,7 @@ export function inputNumber(draft: Draft, node: Node): number {
 
 /** Writes one scalar program over loops of these extents. */
 export class ProgramWriter {
-  readonly #instructions: Instruction[] = [];
-  readonly #emitted = new Map<string, number>();
+  protected readonly list = new InstructionList();
   readonly #visited = new Map<string, number>();
 
   constructor(
@@ -74,7 +74,7 @@ export class ProgramWriter {
 
   /** The program up to and including instruction `result`. */
   program(result: number): Instruction[] {
-    return this.#instructions.slice(0, result + 1);
+    return this.list.instructions.slice(0, result + 1);
   }
 
   /** The instruction that computes the element of `node` at these coordinates. */
@@ -87,23 +87,9 @@ export class ProgramWriter {
     return instruction;
   }
 
-  /** The number of an instruction, which is added where it is new. */
-  protected emit(instruction: Instruction): number {
-    // JSON has no NaN, infinities and −0, which constants may be.
-    const key =
-      instruction.op === 'constant'
-        ? `${instruction.dtype} ${Object.is(instruction.value, -0) ? '-0' : instruction.value}`
-        : JSON.stringify(instruction);
-    const known = this.#emitted.get(key);
-    if (known !== undefined) return known;
-    const number = this.#instructions.push(instruction) - 1;
-    this.#emitted.set(key, number);
-    return number;
-  }
-
   #load(node: Node, index: Affine, guards: readonly Guard[]): number {
     const input = inputNumber(this.draft, node);
-    return this.emit({ op: 'load', dtype: node.dtype, input, index: this.tidy(index), guards });
+    return this.list.emit({ op: 'load', dtype: node.dtype, input, index: this.tidy(index), guards });
   }
 
   /** Strides of axes that do not move are 0, so that equal positions look equal. */
@@ -122,16 +108,16 @@ export class ProgramWriter {
     }
     switch (operation.kind) {
       case 'constant':
-        return this.emit({ op: 'constant', dtype: node.dtype, value: operation.value });
+        return this.list.emit({ op: 'constant', dtype: node.dtype, value: operation.value });
       case 'iota':
-        return this.emit({
+        return this.list.emit({
           op: 'index',
           dtype: 'i32',
           index: this.tidy(coordinates[operation.axis] as Affine),
         });
       case 'scalar': {
         const args = node.inputs.map((input) => this.visit(input, coordinates, guards));
-        return this.emit({ op: operation.op, dtype: node.dtype, args });
+        return this.list.emit({ op: operation.op, dtype: node.dtype, args });
       }
       case 'gather':
         return this.#gather(node, operation.batchDims, coordinates, guards);
@@ -162,20 +148,20 @@ export class ProgramWriter {
 
   /** Zero where a guard does not hold. A load knows its guards already. */
   #orZero(value: number, guards: readonly Guard[], { dtype }: Node): number {
-    const instruction = this.#instructions[value] as Instruction;
+    const instruction = this.list.instructions[value] as Instruction;
     if (instruction.op === 'load' || (instruction.op === 'constant' && instruction.value === 0)) return value;
     const conditions = guards.flatMap(({ value: position, size }) => {
-      const at = this.emit({ op: 'index', dtype: 'i32', index: this.tidy(position) });
-      const zero = this.emit({ op: 'constant', dtype: 'i32', value: 0 });
-      const end = this.emit({ op: 'constant', dtype: 'i32', value: size });
+      const at = this.list.emit({ op: 'index', dtype: 'i32', index: this.tidy(position) });
+      const zero = this.list.emit({ op: 'constant', dtype: 'i32', value: 0 });
+      const end = this.list.emit({ op: 'constant', dtype: 'i32', value: size });
       return [
-        this.emit({ op: 'lessEqual', dtype: 'bool', args: [zero, at] }),
-        this.emit({ op: 'less', dtype: 'bool', args: [at, end] }),
+        this.list.emit({ op: 'lessEqual', dtype: 'bool', args: [zero, at] }),
+        this.list.emit({ op: 'less', dtype: 'bool', args: [at, end] }),
       ];
     });
-    const inside = conditions.reduce((a, b) => this.emit({ op: 'and', dtype: 'bool', args: [a, b] }));
-    const nothing = this.emit({ op: 'constant', dtype, value: 0 });
-    return this.emit({ op: 'select', dtype, args: [inside, value, nothing] });
+    const inside = conditions.reduce((a, b) => this.list.emit({ op: 'and', dtype: 'bool', args: [a, b] }));
+    const nothing = this.list.emit({ op: 'constant', dtype, value: 0 });
+    return this.list.emit({ op: 'select', dtype, args: [inside, value, nothing] });
   }
 
   #gather(node: Node, batchDims: number, coordinates: Coordinates, guards: readonly Guard[]): number {
@@ -188,7 +174,7 @@ export class ProgramWriter {
       fixed(0, rank),
       ...coordinates.slice(indices.shape.length),
     ];
-    return this.emit({
+    return this.list.emit({
       op: 'load',
       dtype: node.dtype,
       input: inputNumber(this.draft, base),
@@ -215,6 +201,6 @@ export class ProgramWriter {
     const fits = !this.inReduction && guards.length === 0 && element && (draft.anchor?.node ?? node) === node;
     if (!fits) throw new CannotFuse(node);
     draft.anchor ??= { node, coordinates };
-    return this.emit({ op: 'reduced', dtype: node.dtype });
+    return this.list.emit({ op: 'reduced', dtype: node.dtype });
   }
 }

@@ -89,7 +89,7 @@ class RowWriter extends ProgramWriter {
     const of = this.visit(input, position);
     const known = this.folds.findIndex((fold) => fold.op === operation.op && fold.of === of);
     const fold = known >= 0 ? known : this.folds.push({ op: operation.op, of }) - 1;
-    return this.emit({ op: 'reduced', dtype: node.dtype, fold });
+    return this.list.emit({ op: 'reduced', dtype: node.dtype, fold });
   }
 }
 

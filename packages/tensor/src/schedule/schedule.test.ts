@@ -108,7 +108,8 @@ describe('kernels', () => {
 
   test('costly work that several kernels read is stored once', () => {
     const y = leaf(5, 5).exp().tanh();
-    expect(count(y.sum(0), y.sum(1), y.add(1))).toBe(4);
+    const steps = kernels(y.sum(0), y.sum(1), y.add(1));
+    expect(steps.map(({ outputs }) => outputs.length)).toEqual([2, 1, 1]); // y and y + 1 together
   });
 
   test('a value seen shifted, again and again, does not double the work each time', () => {
@@ -144,6 +145,72 @@ describe('kernels', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('kernels with several results', () => {
+  const sizes = (steps: ReturnType<typeof kernels>) => steps.map(({ outputs }) => outputs.length);
+
+  test("AdamW's averages and parameter are one", () => {
+    const [p, g, m, v] = [leaf(4, 5), leaf(4, 5), leaf(4, 5), leaf(4, 5)];
+    const mean = m.mul(0.9).add(g.mul(0.1));
+    const variance = v.mul(0.99).add(g.square().mul(0.01));
+    const [step, ...others] = kernels(mean, variance, p.sub(mean.div(variance.sqrt().add(1e-8))));
+    expect(others).toEqual([]);
+    expect(step?.inputs).toHaveLength(4);
+    expect(new Set(step?.outputs.slice(0, 2))).toEqual(new Set([mean, variance]));
+  });
+
+  test('a product stores what it is before an activation, too, and the activation of each layout', () => {
+    const [x, w, b] = [leaf(2, 3, 4), leaf(4, 6), leaf(6)];
+    const before = x.matmul(w).add(b);
+    const [step, ...others] = kernels(before, gelu(before).reshape([2, 3, 2, 3]));
+    expect(others).toEqual([]);
+    expect(step?.kernel).toMatchObject({ kind: 'matmul', m: 6, n: 6 });
+    expect(step?.outputs).toHaveLength(2);
+  });
+
+  test('a reduction stores what follows it in steps', () => {
+    const mean = leaf(3, 7).mean(1);
+    expect(sizes(kernels(mean, mean.exp()))).toEqual([2]);
+  });
+
+  test('what is read elsewhere than at its own element stays apart', () => {
+    const y = leaf(5, 5).exp();
+    expect(sizes(kernels(y, y.transpose().mul(2)))).toEqual([1, 1]);
+    expect(sizes(kernels(y, y.flip(0)))).toEqual([1, 1]);
+    expect(
+      sizes(
+        kernels(
+          y,
+          y
+            .slice([1])
+            .pad([
+              [0, 1],
+              [0, 0],
+            ])
+            .mul(2),
+        ),
+      ),
+    ).toEqual([1, 1]);
+  });
+
+  test('a step between them that reads the first and is read by the second keeps them apart', () => {
+    const y = leaf(5, 5).exp();
+    expect(sizes(kernels(y, y.add(y.sum(0))))).toEqual([1, 1, 1]);
+  });
+
+  test('one between them that only waits does not', () => {
+    const [x, y] = [leaf(5, 5), leaf(5, 5).exp()];
+    const total = y.sum(0);
+    expect(sizes(kernels(y, total, y.add(x)))).toEqual([2, 1]);
+  });
+
+  test('two with more buffers than the device allows stay two', () => {
+    const parts = Array.from({ length: 6 }, () => leaf(2, 3));
+    const y = parts.reduce((sum, x) => sum.add(x)).exp();
+    expect(sizes(kernels(y, y.add(1)))).toEqual([2]);
+    expect(sizes(kernels(y, y.add(leaf(2, 3))))).toEqual([1, 1]);
   });
 });
 

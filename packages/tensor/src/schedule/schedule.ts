@@ -4,6 +4,7 @@ import type { Node } from '../node';
 import { buildStep, type Step } from './build';
 import { fuseRows } from './fuse-rows';
 import { chooseRoots, collect } from './graph';
+import { mergeSteps } from './merge';
 import { CannotFuse } from './program';
 
 /** The kernels that compute `outputs`, inputs first. Nodes without elements need none. */
@@ -26,6 +27,6 @@ export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[]
     }
   }
   // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
-  steps.sort((a, b) => a.order - b.order);
-  return fuseRows(steps, roots, new Set(outputs), limits);
+  const inOrder = steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
+  return mergeSteps(fuseRows(inOrder, roots, new Set(outputs), limits), limits);
 }

@@ -1,0 +1,113 @@
+/**
+ * What `jit` keeps of a traced function, and how a call runs it again: argument buffers into the table, new memory for
+ * results, one program, results as tensors. Called for every step of a training loop, so it builds no more than what it
+ * returns.
+ */
+import type { Device, DeviceBuffer, DType, Program, Shape } from '@clipin/kernel';
+import { sameShape } from '@clipin/kernel';
+import { allocateSlots, storageOf } from './evaluate';
+import type { Slot } from './schedule/plan';
+import type { Storage } from './storage';
+import { Tensor } from './tensor';
+import { hasStructure, type Structure, unflatten } from './tree';
+
+/** A result of a compiled function: an argument handed back, a tensor that was there before, or new at a position. */
+export type Output =
+  | { readonly argument: number }
+  | { readonly tensor: Tensor }
+  | { readonly position: number; readonly dtype: DType; readonly shape: Shape };
+
+/** One argument of a compiled function. */
+export interface Argument {
+  readonly dtype: DType;
+  readonly shape: Shape;
+  /** Position in the table; −1 of those that the program does not read. */
+  readonly position: number;
+  /** Whether the argument's memory is taken from the caller. */
+  readonly taken: boolean;
+}
+
+/** A traced function for arguments of one structure. */
+export interface Compiled {
+  readonly device: Device;
+  /** Of the arguments. */
+  readonly structure: Structure;
+  readonly arguments: readonly Argument[];
+  /** Which of them the caller gives away, whether taken or not. */
+  readonly donated: readonly boolean[];
+  readonly program: Program;
+  /** Buffers by number; what is kept is in its place, the rest is filled in by each call. */
+  readonly table: DeviceBuffer[];
+  /** Tensors that the function closed over. */
+  readonly constants: ReadonlySet<Storage>;
+  /** Scratch memory, held here. */
+  readonly scratch: readonly Storage[];
+  /** Memory of outputs, new in every call, and their places in the table. */
+  readonly fresh: readonly Slot[];
+  readonly freshPositions: readonly number[];
+  readonly outputs: readonly Output[];
+  readonly outputStructure: Structure;
+}
+
+/** The tensors of `args` if they are such as `compiled` was traced for. */
+export function argumentsFor(compiled: Compiled, args: readonly unknown[]): Tensor[] | undefined {
+  const tensors: Tensor[] = [];
+  if (!hasStructure(compiled.structure, args, tensors)) return undefined;
+  const fits = tensors.every((tensor, i) => {
+    const { dtype, shape } = compiled.arguments[i] as Argument;
+    return (
+      tensor.dtype === dtype &&
+      tensor.device === compiled.device &&
+      (tensor.shape === shape || sameShape(tensor.shape, shape))
+    );
+  });
+  return fits ? tensors : undefined;
+}
+
+/** Runs a compiled function on tensors that have storages. */
+export function replay(compiled: Compiled, tensors: readonly Tensor[]): unknown {
+  const { device, table, constants } = compiled;
+  for (const storage of constants) checkConstant(storage);
+  tensors.forEach((tensor, i) => {
+    const { position, taken } = compiled.arguments[i] as Argument;
+    const storage = storageOf(tensor);
+    if (taken && constants.has(storage)) {
+      throw new Error(
+        `jit: ${String(tensor)} is donated, but the function also closed over it; use the argument alone`,
+      );
+    }
+    if (position >= 0) table[position] = storage.buffer;
+  });
+  const made = new Map<number, Storage>();
+  allocateSlots(device, compiled.fresh).forEach((storage, i) => {
+    const position = compiled.freshPositions[i] as number;
+    made.set(position, storage);
+    table[position] = storage.buffer;
+  });
+  compiled.program.run(table);
+
+  tensors.forEach((tensor, i) => {
+    const { position, taken } = compiled.arguments[i] as Argument;
+    if (taken) made.set(position >= 0 ? position : -1 - i, storageOf(tensor).donate());
+  });
+  const results = new Map<number, Tensor>();
+  const leaves = compiled.outputs.map((output) => {
+    if ('argument' in output) return tensors[output.argument] as Tensor;
+    if ('tensor' in output) return output.tensor;
+    const { position, dtype, shape } = output;
+    const known = results.get(position);
+    if (known) return known;
+    const tensor = new Tensor(device, dtype, shape, { kind: 'buffer' }, []);
+    tensor.storage = made.get(position);
+    made.delete(position);
+    results.set(position, tensor);
+    return tensor;
+  });
+  for (const unused of made.values()) unused.dispose();
+  return unflatten(compiled.outputStructure, leaves);
+}
+
+function checkConstant({ fate }: Storage): void {
+  if (fate !== 'live')
+    throw new Error(`jit: a tensor that the function closed over was ${fate}; pass it as an argument`);
+}

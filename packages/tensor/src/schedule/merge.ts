@@ -1,0 +1,175 @@
+/**
+ * Kernels with several results: elementwise work that reads another kernel's result element by element joins that kernel,
+ * which then stores both. AdamW's two averages and its parameter become one kernel that reads each gradient once; a
+ * product stores what its backward pass needs beside the activation of it. What is computed does not change.
+ */
+import {
+  type Affine,
+  type Body,
+  type DeviceLimits,
+  type Instruction,
+  type LoopKernel,
+  type Shape,
+  sameShape,
+  sizeOf,
+} from '@clipin/kernel';
+import type { Node } from '../node';
+import type { Step } from './build';
+import { InstructionList } from './instructions';
+import { bodyAxes, readsOwnElement } from './own-element';
+
+/** The most instructions of a merged program. */
+const mostInstructions = 400;
+
+/** The same work in fewer steps, in an order in which they can run. */
+export function mergeSteps(steps: readonly Step[], limits: DeviceLimits): Step[] {
+  return new Merger(steps, limits).merge();
+}
+
+class Merger {
+  private readonly places: (Step | undefined)[];
+  private readonly producers = new Map<Node, number>();
+  private readonly readers = new Map<Node, Set<number>>();
+
+  constructor(
+    steps: readonly Step[],
+    private readonly limits: DeviceLimits,
+  ) {
+    this.places = steps.map((step, place) => {
+      this.note(step, place);
+      return step;
+    });
+  }
+
+  merge(): Step[] {
+    for (let place = 0; place < this.places.length; place++) {
+      for (let at: number | undefined = place; at !== undefined; ) at = this.mergeInto(at);
+    }
+    return this.places.filter((step) => step !== undefined);
+  }
+
+  /** Merges the step with one whose result it reads; gives the place of both. */
+  private mergeInto(place: number): number | undefined {
+    const consumer = this.places[place];
+    if (!consumer || !isElementwise(consumer.kernel)) return undefined;
+    for (const input of consumer.inputs) {
+      const before = this.producers.get(input);
+      const producer = before === undefined ? undefined : this.places[before];
+      if (before === undefined || !producer) continue;
+      const common = this.commonPlace(producer, before, consumer, place);
+      const merged = common === undefined ? undefined : mergeBodies(producer, consumer, this.limits);
+      if (common === undefined || !merged) continue;
+      this.replace([before, place], common, merged);
+      return common;
+    }
+    return undefined;
+  }
+
+  /** Where both can run: late, if nobody in between waits for the producer, or early, if the consumer waits for nobody else. */
+  private commonPlace(producer: Step, before: number, consumer: Step, place: number): number | undefined {
+    const waits = (node: Node) => [...(this.readers.get(node) ?? [])].some((reader) => reader < place);
+    if (!producer.outputs.some(waits)) return place;
+    const there = (node: Node) => (this.producers.get(node) ?? -1) <= before;
+    return consumer.inputs.every(there) ? before : undefined;
+  }
+
+  private replace(old: readonly number[], place: number, merged: Step): void {
+    for (const at of old) {
+      for (const input of this.places[at]?.inputs ?? []) this.readers.get(input)?.delete(at);
+      this.places[at] = undefined;
+    }
+    this.places[place] = merged;
+    this.note(merged, place);
+  }
+
+  private note(step: Step, place: number): void {
+    for (const output of step.outputs) this.producers.set(output, place);
+    for (const input of step.inputs) {
+      const known = this.readers.get(input) ?? new Set();
+      this.readers.set(input, known.add(place));
+    }
+  }
+}
+
+const isElementwise = (kernel: Step['kernel']): kernel is LoopKernel =>
+  kernel.kind === 'loop' && !kernel.reduction;
+
+/** One kernel that stores the results of both, if the consumer reads the producer's at its own element alone. */
+function mergeBodies(producer: Step, consumer: Step, limits: DeviceLimits): Step | undefined {
+  const { kernel: first } = producer;
+  const { kernel: second } = consumer;
+  if (!isElementwise(second) || (first.kind !== 'loop' && first.kind !== 'matmul')) return undefined;
+  if (!readsOwnElement(second, (input) => producer.outputs.includes(consumer.inputs[input] as Node)))
+    return undefined;
+  const fixed = first.kind === 'matmul' || first.reduction !== undefined;
+  const axes = fixed ? bodyAxes(first) : commonAxes(first.axes, second.axes);
+  const secondProgram = axes && refine(second.program, second.axes, axes);
+  const firstProgram = axes && (fixed ? first.program : refine(first.program, bodyAxes(first), axes));
+  if (!axes || !firstProgram || !secondProgram) return undefined;
+
+  const inputs = [...producer.inputs];
+  const list = new InstructionList();
+  const numbers = list.append(firstProgram, (input) => ({ input }));
+  const own = list.append(secondProgram, (input) => {
+    const node = consumer.inputs[input] as Node;
+    const output = producer.outputs.indexOf(node);
+    if (output >= 0) return { value: numbers[first.stores[output] as number] as number };
+    const known = inputs.indexOf(node);
+    return { input: known >= 0 ? known : inputs.push(node) - 1 };
+  });
+  const body: Body = {
+    program: list.instructions,
+    stores: [
+      ...first.stores.map((store) => numbers[store] as number),
+      ...second.stores.map((store) => own[store] as number),
+    ],
+  };
+  const outputs = [...producer.outputs, ...consumer.outputs];
+  const fits =
+    inputs.length + outputs.length <= limits.kernelBuffers && body.program.length <= mostInstructions;
+  if (!fits) return undefined;
+  return {
+    kernel: first.kind === 'loop' ? { ...first, axes, ...body } : { ...first, ...body },
+    inputs,
+    outputs,
+  };
+}
+
+/** Products of the last axes, innermost first: where the axes divide the row-major order. */
+const boundaries = (axes: Shape): number[] => axes.map((_, axis) => sizeOf(axes.slice(axis))).reverse();
+
+/** The coarsest axes of which both are made, if there are such. */
+function commonAxes(a: Shape, b: Shape): number[] | undefined {
+  if (sameShape(a, b)) return [...a];
+  if (sizeOf(a) !== sizeOf(b)) return undefined;
+  const all = [...new Set([...boundaries(a), ...boundaries(b)])].filter((n) => n > 1).sort((x, y) => x - y);
+  const axes = all.map((boundary, i) => boundary / (all[i - 1] ?? 1));
+  return axes.every(Number.isInteger) ? axes.reverse() : undefined;
+}
+
+/** A program over `axes` as one over finer ones of the same elements; none where an axis does not divide. */
+function refine(program: readonly Instruction[], axes: Shape, finer: Shape): Instruction[] | undefined {
+  if (sizeOf(axes) !== sizeOf(finer)) return undefined;
+  const own = boundaries(axes).reverse();
+  const inner = [...own.slice(1), 1];
+  // For each finer axis, the axis that it is a part of, and how far it goes in it.
+  const parts = finer.map((size, axis) => {
+    const step = sizeOf(finer.slice(axis + 1));
+    const of = own.findIndex((end, i) => step >= (inner[i] as number) && step * size <= end);
+    return { of, factor: step / (inner[of] ?? 1) };
+  });
+  const whole = parts.every(
+    ({ of, factor }, axis) => finer[axis] === 1 || (of >= 0 && Number.isInteger(factor)),
+  );
+  if (!whole) return undefined;
+  const change = ({ offset, strides }: Affine): Affine => ({
+    offset,
+    strides: parts.map(({ of, factor }, axis) => (finer[axis] === 1 ? 0 : (strides[of] as number) * factor)),
+  });
+  return program.map((step) => {
+    if (step.op === 'index') return { ...step, index: change(step.index) };
+    if (step.op !== 'load') return step;
+    const guards = step.guards.map(({ value, size }) => ({ value: change(value), size }));
+    return { ...step, index: change(step.index), guards };
+  });
+}
