@@ -1,50 +1,169 @@
 /**
- * Row kernels: an item is one row, walked once for the folds of each pass and once to store, with lanes along it. What
- * it reads stays in the first cache between the walks. Threads share rows, so bits do not depend on them.
+ * Row kernels. An item is a few neighbouring rows that fit into the first cache: each pass walks all of them with lanes
+ * along the row, and between passes what is the same along a row is computed with a row in each lane. Threads share
+ * items, so bits do not depend on them.
  */
 import { contiguousStrides, type Instruction, type Launch, type RowKernel, sizeOf } from '@clipin/kernel';
-import { type Code, i32, i32x4, op, plus, shuffle } from './code';
+import { type Code, copyBytes, i32, i32x4, ifElse, op, plus, shuffle, times } from './code';
 import { type CompiledKernel, elementAddress, Frame } from './frame';
 import { elementCost, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import { storeVectorLanes, toMemory } from './memory-access';
 import type { Local } from './module';
+import { mapAffines } from './nest';
 import { ProgramEmitter } from './program';
 import { foldStart, foldValues } from './reduce';
-import { foldPlace, planRow, type RowPass } from './row-plan';
+import { planRow, type RowPass, type RowPlan, type RowValues } from './row-plan';
 
 type Place = readonly (Code | undefined)[];
 
-/** Code for a simplified row kernel. */
-export function compileRow(launch: Launch, kernel: RowKernel, target: Target): CompiledKernel {
-  const { axes, stores } = kernel;
-  const row = kernel.row.length === 0 ? [1] : kernel.row;
-  const plan = planRow({ ...kernel, row }, launch.inputs.length);
-  const frame = new Frame(launch);
-  const { f } = frame;
-  const inputs = [...frame.inputs, frame.own];
-  const rank = axes.length;
-  const last = rank + row.length - 1;
-  const size = row[row.length - 1] as number;
-  const strides = contiguousStrides([...axes, ...row]);
-  const emitterAt = (program: readonly Instruction[], indices: Place, looped: number) =>
-    new ProgramEmitter({ f, target, inputs, indices, vector: last, looped }, program);
+/** Elements of the rows of an item: of a few inputs and kept rows, half a first cache. */
+const itemElements = 2048;
+/** Items that are enough for many threads. */
+const enoughItems = 64;
 
-  /** Loops over the axes of the row but the last, around `inner`. */
-  const around = (outer: Place, inner: (place: Place) => Code): Code => {
-    const loops = row.slice(0, -1).map((end) => ({ end, index: f.local('i32') }));
-    const place = [...outer, ...loops.map(({ index }) => index.get), undefined];
-    return loops.reduceRight<Code>(
-      (body, { end, index }) => f.loop(index, i32(0), i32(end), body),
-      inner(place),
-    );
+/** Rows of an item: one, or a multiple of the lanes. */
+function groupOf(axes: readonly number[], length: number): number {
+  const neighbours = axes[axes.length - 1] as number;
+  const most = Math.min(itemElements / Math.max(1, length), sizeOf(axes) / enoughItems, neighbours);
+  return most < 2 ? 1 : Math.max(4, Math.floor(most / 4) * 4);
+}
+
+/** The same rows with at least one outer axis and one axis along the row. */
+function withAxes(kernel: RowKernel): RowKernel {
+  const { axes, row, program } = kernel;
+  return {
+    ...kernel,
+    axes: axes.length > 0 ? axes : [1],
+    row: row.length > 0 ? row : [1],
+    program: mapAffines(program, ({ offset, strides }) => ({
+      offset,
+      strides: [...(axes.length > 0 ? [] : [0]), ...strides, ...(row.length > 0 ? [] : [0])],
+    })),
   };
+}
 
-  const passCode = (pass: RowPass, outer: Place): Code => {
-    const unroll = size >= 64 && pass.program.length <= 12 ? 4 : size >= 16 ? 2 : 1;
+/** Code for a simplified row kernel. */
+export function compileRow(launch: Launch, simple: RowKernel, target: Target): CompiledKernel {
+  const kernel = withAxes(simple);
+  const { axes, row } = kernel;
+  const group = groupOf(axes, sizeOf(row));
+  const scratch = { rowValues: launch.inputs.length, keptRows: launch.inputs.length + 1 };
+  const plan = planRow(kernel, scratch, group);
+  const frame = new Frame(launch);
+  const code = new RowCode(frame, launch, kernel, plan, group, target);
+  const perPoint = plan.passes.reduce((sum, { program }) => sum + elementCost(program), 0);
+  const items = (sizeOf(axes) / (axes[axes.length - 1] as number)) * code.blocks;
+  return {
+    stages: [frame.close((item) => code.item(item), items, group * (20 + sizeOf(row) * perPoint))],
+    sharedBytes: 0,
+    threadBytes: group * (plan.rowValues + plan.keptRows * plan.keptLength) * 4,
+  };
+}
+
+class RowCode {
+  /** Groups of rows along the last outer axis. */
+  readonly blocks: number;
+  private readonly rank: number;
+  private readonly neighbours: number;
+  /** Bounds of the item along the last outer axis, and the row in hand. */
+  private readonly start: Local;
+  private readonly end: Local;
+  private readonly at: Local;
+  /** Addresses of scratch memory as if the first row of the item were number 0 of the axis. */
+  private readonly rowValues: Local;
+  private readonly keptRows: Local;
+  private readonly inputs: readonly Local[];
+  private readonly strides: readonly number[];
+
+  constructor(
+    private readonly frame: Frame,
+    private readonly launch: Launch,
+    private readonly kernel: RowKernel,
+    private readonly plan: RowPlan,
+    private readonly group: number,
+    private readonly target: Target,
+  ) {
+    const { axes, row } = kernel;
+    this.rank = axes.length;
+    this.neighbours = axes[axes.length - 1] as number;
+    this.blocks = Math.ceil(this.neighbours / group);
+    const { f } = frame;
+    [this.start, this.end, this.at] = [f.local('i32'), f.local('i32'), f.local('i32')];
+    [this.rowValues, this.keptRows] = [f.local('i32'), f.local('i32')];
+    this.inputs = [...frame.inputs, this.rowValues, this.keptRows];
+    this.strides = contiguousStrides([...axes, ...row]);
+  }
+
+  item(item: Local): Code {
+    const { frame, kernel, plan, start, end, at, group } = this;
+    const { f } = frame;
+    const { indices, code } = frame.split(item.get, [...kernel.axes.slice(0, -1), this.blocks]);
+    const outer = indices.slice(0, -1).map((index) => index.get);
+    const block = indices[this.rank - 1] as Local;
+    const before = (elements: number) =>
+      op('i32.sub', plus(frame.own.get, 0), times(start.get, elements * 4));
+    const keptAt = plan.rowValues * group * 4;
+    return [
+      code,
+      start.set(times(block.get, group)),
+      end.set(plus(start.get, group)),
+      group === 1 ? [] : ifElse(op('i32.gt_s', end.get, i32(this.neighbours)), end.set(i32(this.neighbours))),
+      this.rowValues.set(before(1)),
+      this.keptRows.set(plus(before(plan.keptLength), keptAt)),
+      this.rowValuesCode(plan.values[0], outer),
+      plan.passes.map((pass, number) => [
+        f.loop(at, start.get, end.get, this.passCode(pass, [...outer, at.get])),
+        this.rowValuesCode(plan.values[number + 1], outer),
+      ]),
+      this.copyOutputs(outer),
+    ];
+  }
+
+  private emitterAt(program: readonly Instruction[], indices: Place, vector: number): ProgramEmitter {
+    const { frame, target, inputs } = this;
+    return new ProgramEmitter({ f: frame.f, target, inputs, indices, vector, looped: vector }, program);
+  }
+
+  /** Computes row values of all rows of the item, a row in each lane. */
+  private rowValuesCode(part: RowValues | undefined, outer: Place): Code {
+    if (!part || part.values.length === 0) return [];
+    const { f } = this.frame;
+    const emitter = this.emitterAt(part.program, [...outer, this.start.get], this.rank - 1);
+    const address = f.local('i32');
+    const position = f.local('i32');
+    const emit = (lanes: readonly number[]): Code => [
+      emitter.turn(lanes),
+      part.values.map(({ of, slot }) => {
+        const value = f.local('v128');
+        const { dtype } = part.program[of] as Instruction;
+        const to = plus(address.get, slot * this.group * 4);
+        return [
+          value.set(toMemory(dtype, emitter.value(of, 0).get)),
+          storeVectorLanes(to, value.get, lanes[0] as number),
+        ];
+      }),
+      emitter.advance(4),
+      address.add(16),
+    ];
+    return [
+      address.set(this.frame.own.get),
+      position.set(this.start.get),
+      emitter.before([4]),
+      this.group === 1 ? emit([1]) : walkVectors(position, this.end.get, this.neighbours, 1, emit),
+    ];
+  }
+
+  /** Walks one row. */
+  private passCode(pass: RowPass, outer: Place): Code {
+    const { frame, kernel, launch, rank } = this;
+    const { f } = frame;
+    const { row } = kernel;
+    const size = row[row.length - 1] as number;
+    const unroll = unrollOf(pass.program, size);
     const folds = pass.folds.map(({ fold, of }) => ({
-      at: foldPlace(fold) * 4,
       of,
+      slot: fold,
       reduction: {
         op: (kernel.folds[fold] as RowKernel['folds'][number]).op,
         dtype: (pass.program[of] as Instruction).dtype,
@@ -53,10 +172,15 @@ export function compileRow(launch: Launch, kernel: RowKernel, target: Target): C
     }));
     const addresses = pass.stores.map(() => f.local('i32'));
     const kept = pass.keeps.map(() => f.local('i32'));
+    const keptStrides = [
+      ...kernel.axes.slice(1).map(() => 0),
+      this.plan.keptLength,
+      ...contiguousStrides(row),
+    ];
 
     const walk = (place: Place): Code => {
       const position = f.local('i32');
-      const emitter = emitterAt(pass.program, place, last);
+      const emitter = this.emitterAt(pass.program, place, rank + row.length - 1);
       const emit = (lanes: readonly number[]): Code => [
         emitter.turn(lanes),
         folds.map(({ of, reduction, sums }) =>
@@ -71,11 +195,10 @@ export function compileRow(launch: Launch, kernel: RowKernel, target: Target): C
         pass.keeps.map(({ of }, i) =>
           lanes.map((count, u) => {
             const value = f.local('v128');
-            const address = plus((kept[i] as Local).get, 16 * u);
             const { dtype } = pass.program[of] as Instruction;
             return [
               value.set(toMemory(dtype, emitter.value(of, u).get)),
-              storeVectorLanes(address, value.get, count),
+              storeVectorLanes(plus((kept[i] as Local).get, 16 * u), value.get, count),
             ];
           }),
         ),
@@ -83,16 +206,14 @@ export function compileRow(launch: Launch, kernel: RowKernel, target: Target): C
         emitter.advance(4 * lanes.length),
         [...addresses, ...kept].map((address) => address.add(16 * lanes.length)),
       ];
-      const ofRow = strides.map((stride, axis) => (axis < rank ? 0 : stride));
       return [
         addresses.map((address, output) =>
-          address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
+          address.set(elementAddress((frame.outputs[output] as Local).get, place, this.strides)),
         ),
-        kept.map((address, i) =>
-          address.set(
-            elementAddress(frame.own.get, place, ofRow, (pass.keeps[i] as RowPass['keeps'][number]).at),
-          ),
-        ),
+        kept.map((address, i) => {
+          const offset = (pass.keeps[i] as RowPass['keeps'][number]).slot * this.group * this.plan.keptLength;
+          return address.set(elementAddress(this.keptRows.get, place, keptStrides, offset));
+        }),
         emitter.before(new Array<number>(unroll).fill(4)),
         position.set(i32(0)),
         walkVectors(position, i32(size), size, unroll, emit),
@@ -101,8 +222,8 @@ export function compileRow(launch: Launch, kernel: RowKernel, target: Target): C
 
     return [
       folds.map(({ reduction, sums }) => sums.map((sum) => sum.set(foldStart(reduction)))),
-      around(outer, walk),
-      folds.map(({ at, reduction, sums }) => {
+      this.alongRow(outer, walk),
+      folds.map(({ slot, reduction, sums }) => {
         const total = sums[0] as Local;
         const join = (other: Code): Code => total.set(foldValues(reduction, total.get, other));
         return [
@@ -110,47 +231,44 @@ export function compileRow(launch: Launch, kernel: RowKernel, target: Target): C
           join(shuffle(total.get, total.get, [2, 3, 0, 1])),
           join(shuffle(total.get, total.get, [1, 0, 3, 2])),
           total.set(toMemory(reduction.dtype, total.get)),
-          storeVectorLanes(plus(frame.own.get, at), total.get, 1),
+          storeVectorLanes(
+            elementAddress(this.rowValues.get, [this.at.get], [1], slot * this.group),
+            total.get,
+            1,
+          ),
         ];
       }),
     ];
-  };
+  }
 
-  /** What is stored once for the row: values before the row is stored, since outputs may be inputs. */
-  const ends = (outer: Place): { values: Code; stores: Code } => {
-    const addresses = plan.ends.stores.map(() => f.local('i32'));
-    const emitter = emitterAt(plan.ends.program, outer, -1);
-    const outputs = frame.outputs.slice(stores.length);
-    const types = launch.outputTypes.slice(stores.length);
-    return {
-      values: emitter.before([1]),
-      stores: [
-        addresses.map((address, i) =>
-          address.set(elementAddress((outputs[i] as Local).get, outer, contiguousStrides(axes))),
-        ),
-        storeAll(f, emitter, plan.ends, types, addresses, [1]),
-      ],
-    };
-  };
+  /** Loops over the axes of the row but the last, around `inner`. */
+  private alongRow(outer: Place, inner: (place: Place) => Code): Code {
+    const { f } = this.frame;
+    const loops = this.kernel.row.slice(0, -1).map((end) => ({ end, index: f.local('i32') }));
+    const place = [...outer, ...loops.map(({ index }) => index.get), undefined];
+    return loops.reduceRight<Code>(
+      (body, { end, index }) => f.loop(index, i32(0), i32(end), body),
+      inner(place),
+    );
+  }
 
-  const body = (item: Local): Code => {
-    const { indices, code } = frame.split(item.get, axes);
-    const outer = indices.map((index) => index.get);
-    const folding = plan.passes.filter(({ folds }) => folds.length > 0);
-    const storing = plan.passes.filter(({ folds }) => folds.length === 0);
-    const end = ends(outer);
-    return [
-      code,
-      folding.map((pass) => passCode(pass, outer)),
-      end.values,
-      storing.map((pass) => passCode(pass, outer)),
-      end.stores,
-    ];
-  };
-  const perPoint = plan.passes.reduce((sum, { program }) => sum + elementCost(program), 0);
-  return {
-    stages: [frame.close(body, sizeOf(axes), 20 + sizeOf(row) * perPoint)],
-    sharedBytes: 0,
-    threadBytes: plan.scratchElements * 4,
-  };
+  /** Copies row values that are outputs out of scratch memory, last of all, since outputs may be inputs. */
+  private copyOutputs(outer: Place): Code {
+    const { frame, kernel, start, end, group } = this;
+    const place = [...outer, start.get];
+    return this.plan.outputs.map((slot, i) => {
+      const output = frame.outputs[kernel.stores.length + i] as Local;
+      return copyBytes(
+        elementAddress(output.get, place, contiguousStrides(kernel.axes)),
+        plus(frame.own.get, slot * group * 4),
+        times(op('i32.sub', end.get, start.get), 4),
+      );
+    });
+  }
+}
+
+/** Vectors in hand at once: several sums hide the time of an addition, but registers are few. */
+function unrollOf(program: readonly Instruction[], size: number): number {
+  if (size >= 64 && program.length <= 12) return 4;
+  return size >= 16 ? 2 : 1;
 }
