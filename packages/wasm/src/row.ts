@@ -160,7 +160,7 @@ class RowCode {
     const { f } = frame;
     const { row } = kernel;
     const size = row[row.length - 1] as number;
-    const unroll = unrollOf(pass.program, size);
+    const unroll = unrollOf(pass, size);
     const folds = pass.folds.map(({ fold, of }) => ({
       of,
       slot: fold,
@@ -268,7 +268,8 @@ class RowCode {
 }
 
 /** Vectors in hand at once: several sums hide the time of an addition, but registers are few. */
-function unrollOf(program: readonly Instruction[], size: number): number {
+function unrollOf({ program, folds }: RowPass, size: number): number {
+  if (folds.length === 0) return program.length <= 8 && size >= 32 ? 2 : 1;
   if (size >= 64 && program.length <= 12) return 4;
   return size >= 16 ? 2 : 1;
 }
