@@ -1,4 +1,5 @@
-import { grad } from '@clipin/autograd';
+import { grad, valueAndGrad } from '@clipin/autograd';
+import { packTexts } from '@clipin/data';
 import { createReferenceDevice } from '@clipin/kernel';
 import { countParameters } from '@clipin/nn';
 import {
@@ -15,7 +16,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { configurations, type ModelConfig, type ModelName, withRotaryText } from './configurations';
 import { type DualEncoderParams, dualEncoder } from './model';
 import { clipInLoss } from './training/stages';
-import type { TrainBatch } from './training/world';
+import { packedTensors, type TrainBatch } from './training/world';
 
 beforeEach(() => {
   setDefaultDevice(createReferenceDevice());
@@ -135,6 +136,32 @@ describe('loss of CLIP-IN', { timeout: 120_000 }, () => {
       }
     },
   );
+
+  it.each(['clip', 'clip-in'] as const)('is the same of packed texts (%s)', async (loss) => {
+    const model = dualEncoder({ ...tiny, text: { ...tiny.text, depth: 2 } });
+    const params: DualEncoderParams = evaluate(model.init(randomKey(5)));
+    const batch = tinyBatch(30);
+    const groups = await Promise.all(
+      [batch.short, batch.sourceText, batch.targetText, batch.long].map(async (ids) => ({
+        ids: Int32Array.from(await ids.data()),
+        length: ids.shape[1] as number,
+      })),
+    );
+    const packed = packedTensors(packTexts(groups, { length: 5, perRow: 2, rowsMultiple: 3 }));
+    const lossOf = (given: TrainBatch) => (p: DualEncoderParams) =>
+      clipInLoss(model, { loss, longCaptions: true, hardNegativeWeight: 0.7 })(p, given)[0];
+    const [apart, together] = [batch, { ...batch, packed }].map(
+      (given) => flatten(valueAndGrad(lossOf(given))(params)).leaves,
+    ) as [Tensor[], Tensor[]];
+    for (const [i, x] of apart.entries()) {
+      const difference = await x
+        .sub(together[i] as Tensor)
+        .abs()
+        .max()
+        .item();
+      expect(difference).toBeLessThan(1e-12 * (1 + (await x.abs().max().item())));
+    }
+  });
 
   it('leaves out what a batch does not hold, and refuses an empty one', async () => {
     const model = dualEncoder(tiny);

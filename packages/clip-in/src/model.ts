@@ -6,6 +6,7 @@ import {
   type Layer,
   l2Normalize,
   layer,
+  type PackedTexts,
   type TextTransformerParams,
   textTransformer,
   type VisionTransformerParams,
@@ -33,8 +34,8 @@ export interface DualEncoder {
   readonly config: ModelConfig;
   /** f32 `[batch, imageSize, imageSize, 3]` → unit rows `[batch, embedding]`. */
   readonly image: Layer<VisionTransformerParams, [images: Tensor], Tensor>;
-  /** ids `[batch, tokens]` → unit rows `[batch, embedding]`. */
-  readonly text: Layer<TextTransformerParams, [ids: Tensor], Tensor>;
+  /** ids `[batch, tokens]`, or packed texts → unit rows `[batch, embedding]`. */
+  readonly text: Layer<TextTransformerParams, [texts: Tensor | PackedTexts], Tensor>;
   init(key: Key): DualEncoderParams;
 }
 
@@ -68,12 +69,12 @@ export function imageTower(
 export function textTower(
   config: TextConfig,
   outputs: number,
-): Layer<TextTransformerParams, [ids: Tensor], Tensor> {
+): Layer<TextTransformerParams, [texts: Tensor | PackedTexts], Tensor> {
   return unitLength(textTransformer({ ...config, activation: activations[config.activation], outputs }));
 }
 
-const unitLength = <Params>(tower: Layer<Params, [x: Tensor], Tensor>): Layer<Params, [x: Tensor], Tensor> =>
+const unitLength = <Params, X>(tower: Layer<Params, [x: X], Tensor>): Layer<Params, [x: X], Tensor> =>
   layer({
     init: (key) => tower.init(key),
-    apply: (params, x: Tensor) => l2Normalize(tower.apply(params, x)),
+    apply: (params, x: X) => l2Normalize(tower.apply(params, x)),
   });

@@ -47,6 +47,7 @@ export {
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
 export { clipTokenizer, type Tokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
+export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';
 export {
   type RestrictedTokenizer,
   type RestrictedVocabulary,

@@ -16,6 +16,8 @@ export interface Program {
    * queued or done; results are seen by `Device.read`. The table is read before this returns: the caller may change it.
    */
   run(buffers: readonly DeviceBuffer[]): void;
+  /** Resolves when all code is compiled, so that a run starts at once. A run before that waits for it by itself. */
+  ready(): Promise<void>;
   /** Frees what belongs to the program alone; the code caches of the device stay. */
   free(): void;
 }

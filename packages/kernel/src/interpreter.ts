@@ -355,6 +355,7 @@ export function createReferenceDevice(): Device {
             runKernel(kernel, pick(inputs), pick(outputs));
           }
         },
+        ready: async () => {},
         free() {},
       };
     },

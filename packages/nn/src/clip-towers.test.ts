@@ -85,6 +85,40 @@ describe('text tower', () => {
     },
   );
 
+  it.each(['absolute', 'rotary'] as const)(
+    '%s: packed texts are embedded as if each were alone',
+    async (positions) => {
+      const tower = textTransformer({ ...options, positions });
+      const params = evaluate(tower.init(randomKey(1)));
+      const texts = [[17, 3, 19], [2, 4, 5, 6, 19], [19]];
+      const packed = {
+        ids: ids([
+          [2, 4, 5, 6, 19, 19, 0, 0],
+          [0, 17, 3, 19, 0, 0, 0, 0],
+        ]),
+        positions: ids([
+          [0, 1, 2, 3, 4, 0, 0, 0],
+          [0, 0, 1, 2, 0, 0, 0, 0],
+        ]),
+        texts: ids([
+          [1, 1, 1, 1, 1, 2, 0, 0],
+          [0, 7, 7, 7, 0, 0, 0, 0],
+        ]),
+        ends: ids([
+          [4, 5],
+          [3, 0],
+        ]),
+        slots: tensor(Int32Array.of(2, 0, 1)),
+      };
+      const got = await values(tower.apply(params, packed));
+      const alone = await Promise.all(texts.map((text) => values(tower.apply(params, ids([text])))));
+      expect(got).toHaveLength(18);
+      alone.flat().forEach((value, i) => {
+        expect(got[i]).toBeCloseTo(value, 12);
+      });
+    },
+  );
+
   it.each(['absolute', 'rotary'] as const)('%s: the order of words counts', async (positions) => {
     const tower = textTransformer({ ...options, positions });
     const params = evaluate(tower.init(randomKey(1)));

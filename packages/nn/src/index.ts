@@ -44,7 +44,12 @@ export { type MlpOptions, type MlpParams, mlp } from './mlp';
 export { type PatchEmbeddingOptions, type PatchEmbeddingParams, patchEmbedding } from './patch-embedding';
 export { type RotaryOptions, type RotaryTables, rotaryEmbedding, rotaryTables, rotate } from './rotary';
 export { countParameters, summary } from './summary';
-export { type TextTransformerOptions, type TextTransformerParams, textTransformer } from './text-transformer';
+export {
+  type PackedTexts,
+  type TextTransformerOptions,
+  type TextTransformerParams,
+  textTransformer,
+} from './text-transformer';
 export {
   type BlockParams,
   type TransformerContext,

@@ -58,9 +58,12 @@ export function rotate(x: Tensor, { cos, sin }: RotaryTables): Tensor {
   return x.mul(cos).add(swapped.mul(sin));
 }
 
-/** The tables of tokens at other positions, i32 or u32 `[batch, tokens]`: `[batch, tokens, 1, dim]`. Default: unchanged. */
-export const tablesAt = ({ cos, sin }: RotaryTables, positions?: Tensor): RotaryTables =>
-  positions ? { cos: cos.gather(positions), sin: sin.gather(positions) } : { cos, sin };
+/** The tables of tokens at other places of the table, i32 or u32 `[batch, tokens]`: `[batch, tokens, 1, dim]`. Default: unchanged. */
+export function tablesAt({ cos, sin }: RotaryTables, places?: Tensor): RotaryTables {
+  if (!places) return { cos, sin };
+  const batchDims = cos.rank - 3; // tables that each row has for itself
+  return { cos: cos.gather(places, { batchDims }), sin: sin.gather(places, { batchDims }) };
+}
 
 /** Rotary positions of queries or keys `[batch, tokens, heads, dim]` in one call: `rotate` with tables of its own. */
 export function rotaryEmbedding(x: Tensor, options: RotaryOptions = {}): Tensor {

@@ -1,11 +1,16 @@
 /** The text tower of CLIP (Radford et al. 2021), with its learned positions or with CLIP-IN's rotary ones. */
-import { argMax, type Key, type Tensor } from '@clipin/tensor';
+import { argMax, type Key, Tensor } from '@clipin/tensor';
 import { checkInput, checkSizes } from './check';
 import { scaledNormal } from './initializers';
 import { initEach, type Layer, layer } from './layer';
 import { type LayerNormParams, layerNorm } from './layer-norm';
 import { type EmbeddingParams, embedding } from './linear';
-import { type BlockParams, type TransformerOptions, transformer } from './transformer';
+import {
+  type BlockParams,
+  type TransformerContext,
+  type TransformerOptions,
+  transformer,
+} from './transformer';
 
 /** Parameters of `textTransformer`. */
 export interface TextTransformerParams {
@@ -32,12 +37,30 @@ export interface TextTransformerOptions extends TransformerOptions {
 }
 
 /**
+ * Several texts in each row, one after another, so that little of a batch is padding. They do not see each other, and each
+ * counts its positions from 0. All are i32 or u32.
+ */
+export interface PackedTexts {
+  /** `[rows, tokens]` */
+  readonly ids: Tensor;
+  /** `[rows, tokens]`: the place of each token in its text. */
+  readonly positions: Tensor;
+  /** `[rows, tokens]`: a number for each text of a row, the same for all its tokens; another for padding. */
+  readonly texts: Tensor;
+  /** `[rows, perRow]`: places in the row of the end tokens. */
+  readonly ends: Tensor;
+  /** `[count]`: which of the `rows · perRow` end tokens belongs to each text. */
+  readonly slots: Tensor;
+}
+
+/**
  * Token embeddings, causal blocks, `lnFinal` and projection of the first token with the largest id, which is the end token:
- * ids `[batch, tokens]` → `[batch, outputs]`, not normalized. What follows the end token has no effect.
+ * ids `[batch, tokens]` → `[batch, outputs]`, not normalized. What follows the end token has no effect. Packed texts give the
+ * same, `[count, outputs]`.
  */
 export function textTransformer(
   options: TextTransformerOptions,
-): Layer<TextTransformerParams, [ids: Tensor], Tensor> {
+): Layer<TextTransformerParams, [texts: Tensor | PackedTexts], Tensor> {
   const { vocabulary, contextLength, width, outputs, positions = 'absolute' } = options;
   checkSizes('textTransformer', { vocabulary, contextLength, width, outputs });
   const tokens = embedding(vocabulary, width);
@@ -54,7 +77,9 @@ export function textTransformer(
   };
   return layer({
     init: (key): TextTransformerParams => initEach(key, layers),
-    apply(params, ids: Tensor) {
+    apply(params, texts: Tensor | PackedTexts) {
+      const packed = texts instanceof Tensor ? undefined : texts;
+      const ids = texts instanceof Tensor ? texts : texts.ids;
       checkInput('textTransformer', ids, ['batch', 'tokens'], ['i32', 'u32']);
       const length = ids.shape[1] as number;
       if (length < 1 || length > contextLength) {
@@ -63,10 +88,25 @@ export function textTransformer(
         );
       }
       const embedded = tokens.apply(params.tokens, ids);
-      const placed = params.positions ? embedded.add(params.positions.slice([0, length])) : embedded;
-      const endToken = argMax(ids).expandDims(1); // [batch, 1]
-      const pooled = blocks.apply(params.blocks, placed, { queries: endToken }).squeeze(1);
-      return lnFinal.apply(params.lnFinal, pooled).matmul(params.projection);
+      const places =
+        params.positions &&
+        (packed ? params.positions.gather(packed.positions) : params.positions.slice([0, length]));
+      const features = blocks.apply(
+        params.blocks,
+        places ? embedded.add(places) : embedded,
+        packed ? packedContext(packed) : { queries: argMax(ids).expandDims(1) },
+      );
+      const pooled = features.reshape([-1, width]);
+      return lnFinal
+        .apply(params.lnFinal, packed ? pooled.gather(packed.slots) : pooled)
+        .matmul(params.projection);
     },
   });
 }
+
+/** Tokens of one text see each other, and the end tokens are wanted. */
+const packedContext = ({ texts, positions, ends }: PackedTexts): TransformerContext => ({
+  mask: texts.expandDims(2).equal(texts.expandDims(1)).expandDims(1),
+  positions,
+  queries: ends,
+});

@@ -8,7 +8,7 @@ import { scaledNormal } from './initializers';
 import { initEach, type Layer, layer } from './layer';
 import { type LayerNormParams, layerNorm } from './layer-norm';
 import { type MlpParams, mlp } from './mlp';
-import { rotaryTables } from './rotary';
+import { rotaryTables, tablesAt } from './rotary';
 
 /** Parameters of one block. */
 export interface BlockParams {
@@ -40,7 +40,10 @@ export interface TransformerStackOptions extends TransformerOptions {
 }
 
 /** What a transformer takes beside its tokens. */
-export type TransformerContext = Pick<AttentionContext, 'mask' | 'queries'>;
+export interface TransformerContext extends Pick<AttentionContext, 'mask' | 'queries'> {
+  /** Rotary positions, i32 or u32 `[batch, tokens]`, less than `tokens`. Default: 0, 1, 2, … in every row. */
+  readonly positions?: Tensor;
+}
 
 /**
  * `x ← x + attention(ln₁(x)); x ← x + mlp(ln₂(x))`: `[batch, tokens, width]` → the same, or `[batch, queries, width]` where
@@ -95,11 +98,13 @@ export function transformer(
   const block = transformerBlock(options);
   return layer({
     init: (key): readonly BlockParams[] => splitKey(key, depth).map((own) => block.init(own)),
-    apply(params, x: Tensor, { mask, queries }: TransformerContext = {}) {
+    apply(params, x: Tensor, { mask, queries, positions }: TransformerContext = {}) {
       checkInput('transformer', x, ['batch', 'tokens', width]);
       const context = {
         ...(mask && { mask }),
-        ...(rotary && { rotary: rotaryTables(x.shape[1] as number, width / heads, x.device) }),
+        ...(rotary && {
+          rotary: tablesAt(rotaryTables(x.shape[1] as number, width / heads, x.device), positions),
+        }),
       };
       const inner = params.slice(0, -1).reduce((y, own) => block.apply(own, y, context), x);
       const last = queries ? { ...context, queries } : context;

@@ -41,10 +41,11 @@ export {
   stack,
   variance,
 } from './functions';
-export { type JitOptions, jit } from './jit';
+export { type JitOptions, type Jitted, jit } from './jit';
 export { type Call, type Node, type Operation, operationName, type Routine } from './node';
 export type { Axis, Range } from './operations';
 export { bernoulli, type Key, normal, randomBits, randomKey, splitKey, uniform } from './random';
+export type { Footprint } from './replay';
 export type { Storage } from './storage';
 export {
   activeRecorders,

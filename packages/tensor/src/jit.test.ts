@@ -1,7 +1,7 @@
 /** `jit`: traced once, replayed with the same results, donated memory, and what is refused. */
 import { createReferenceDevice, type Device } from '@clipin/kernel';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { full, jit, setDefaultDevice, type Tensor, tensor, zeros } from './index';
+import { evaluate, full, jit, setDefaultDevice, type Tensor, tensor, zeros } from './index';
 
 let device: Device;
 beforeEach(() => {
@@ -256,5 +256,49 @@ describe('donation', () => {
 
   test('a position that no argument has is refused', () => {
     expect(() => jit((x: Tensor) => x, { donate: [-1] })).toThrow('jit: donate names argument -1');
+  });
+});
+
+describe('warmup', () => {
+  test('traces and compiles once, runs nothing, and takes no donated memory', async () => {
+    const reference = createReferenceDevice();
+    const done: string[] = [];
+    setDefaultDevice({
+      ...reference,
+      load(launches) {
+        const program = reference.load(launches);
+        return {
+          ...program,
+          run(buffers) {
+            done.push('run');
+            program.run(buffers);
+          },
+          ready: async () => void done.push('ready'),
+        };
+      },
+    });
+    let traces = 0;
+    const x = tensor([1, 2, 3]);
+    const step = jit((w: Tensor) => ({ w: w.mul(2), n: ++traces }), { donate: [0] });
+    await step.warmup(x);
+    expect(done).toEqual(['ready']);
+    expect(await step(x).w.data()).toEqual(Float64Array.of(2, 4, 6));
+    expect(traces).toBe(1);
+    expect(done).toEqual(['ready', 'run']);
+    await expect(step.warmup(x)).rejects.toThrow('was donated');
+  });
+
+  test('without tensors there is nothing to compile', async () => {
+    await expect(jit((n: number) => n + 1).warmup(1)).rejects.toThrow('warmup got no tensors');
+  });
+
+  test('tells the memory of the plan, and the least that could do', async () => {
+    const x = evaluate(zeros([4, 4]));
+    // Each product needs its operand and its result, 64 bytes each; a result is never in scratch memory.
+    const chain = jit((m: Tensor) => m.matmul(m).matmul(m).matmul(m));
+    expect(await chain.warmup(x)).toEqual({ kernels: 3, plannedBytes: 128 + 64, leastBytes: 128 });
+    // In place: the donated argument becomes the result.
+    const update = jit((m: Tensor) => m.sub(1), { donate: [0] });
+    expect(await update.warmup(x)).toEqual({ kernels: 1, plannedBytes: 0, leastBytes: 0 });
   });
 });

@@ -5,7 +5,7 @@
 import type { Device, DeviceBuffer } from '@clipin/kernel';
 import { allocateSlots, realize, storageOf } from './evaluate';
 import { type Node, nextNodeId } from './node';
-import { argumentsFor, type Compiled, type Output, replay } from './replay';
+import { argumentsFor, type Compiled, type Footprint, type Output, replay } from './replay';
 import { collect, isLeaf } from './schedule/graph';
 import { type Plan, planMemory, type Slot } from './schedule/plan';
 import { schedule } from './schedule/schedule';
@@ -24,6 +24,19 @@ export interface JitOptions {
 
 let tracing = false;
 
+/** A compiled function: called as what it was made of. */
+export interface Jitted<A extends readonly unknown[], R> {
+  (...args: A): R;
+  /**
+   * Traces and compiles for such arguments, and runs nothing: the first call is then as fast as the others. Takes no memory
+   * of donated arguments.
+   *
+   * @returns what the compiled function takes, once the device is ready to run it
+   * @throws Error as a call does; RangeError where the arguments hold no tensors
+   */
+  warmup(...args: A): Promise<Footprint>;
+}
+
 /**
  * Compiles a function of trees of tensors. Inside another traced function, or while a gradient is being recorded, it is
  * called as it is.
@@ -35,33 +48,40 @@ let tracing = false;
 export function jit<A extends readonly unknown[], R>(
   fn: (...args: A) => R,
   { donate = [] }: JitOptions = {},
-): (...args: A) => R {
+): Jitted<A, R> {
   const wrong = donate.find((position) => !Number.isInteger(position) || position < 0);
   if (wrong !== undefined)
     throw new RangeError(`jit: donate names argument ${wrong}; arguments count from 0`);
-  const compiled: Compiled[] = [];
-  return (...args) => {
-    if (tracing || activeRecorders().length > 0) return fn(...args);
-    for (const known of compiled) {
-      const tensors = argumentsFor(known, args);
-      // The function returned a tree of type R when it was traced, and this one has the same structure.
-      if (tensors) return run(known, tensors) as R;
+  const known: Compiled[] = [];
+  const prepare = (args: A): { compiled: Compiled; tensors: readonly Tensor[] } | undefined => {
+    for (const compiled of known) {
+      const tensors = argumentsFor(compiled, args);
+      if (!tensors) continue;
+      check(tensors, compiled.donated);
+      realize(tensors);
+      return { compiled, tensors };
     }
     const { leaves: tensors, structure } = flatten(args);
-    if (tensors.length === 0) return fn(...args);
+    if (tensors.length === 0) return undefined;
     const donated = donatedLeaves(structure, donate);
     check(tensors, donated);
     realize(tensors);
-    const traced = trace(fn, structure, tensors, donated);
-    compiled.push(traced);
-    return replay(traced, tensors) as R;
+    const compiled = trace(fn, structure, tensors, donated);
+    known.push(compiled);
+    return { compiled, tensors };
   };
-}
-
-function run(compiled: Compiled, tensors: readonly Tensor[]): unknown {
-  check(tensors, compiled.donated);
-  realize(tensors);
-  return replay(compiled, tensors);
+  const jitted = (...args: A): R => {
+    const found = tracing || activeRecorders().length > 0 ? undefined : prepare(args);
+    // The function returned a tree of type R when it was traced, and this one has the same structure.
+    return found ? (replay(found.compiled, found.tensors) as R) : fn(...args);
+  };
+  const warmup = async (...args: A): Promise<Footprint> => {
+    const found = prepare(args);
+    if (!found) throw new RangeError('jit: warmup got no tensors; call it with arguments like those to come');
+    await found.compiled.program.ready();
+    return found.compiled.footprint;
+  };
+  return Object.assign(jitted, { warmup });
 }
 
 /** Which tensors belong to donated arguments. */
@@ -121,6 +141,11 @@ function trace<A extends readonly unknown[]>(
       taken: taken[i] as boolean,
     })),
     donated,
+    footprint: {
+      kernels: plan.launches.length,
+      plannedBytes: 4 * plan.slots.reduce((sum, { length }) => sum + length, 0),
+      leastBytes: plan.leastBytes,
+    },
     program: device.load(plan.launches),
     ...keptBuffers(device, plan),
     fresh: plan.fresh.map((position) => plan.slots[position - plan.externals.length] as Slot),

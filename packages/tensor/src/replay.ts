@@ -27,6 +27,15 @@ export interface Argument {
   readonly taken: boolean;
 }
 
+/** What a compiled function takes beside the memory of its arguments, at 4 bytes an element. */
+export interface Footprint {
+  readonly kernels: number;
+  /** Memory that was planned: scratch memory, and results that do not take over a donated argument. */
+  readonly plannedBytes: number;
+  /** The most that is alive at once: no plan for these kernels in this order can do with less. */
+  readonly leastBytes: number;
+}
+
 /** A traced function for arguments of one structure. */
 export interface Compiled {
   readonly device: Device;
@@ -35,6 +44,7 @@ export interface Compiled {
   readonly arguments: readonly Argument[];
   /** Which of them the caller gives away, whether taken or not. */
   readonly donated: readonly boolean[];
+  readonly footprint: Footprint;
   readonly program: Program;
   /** Buffers by number; what is kept is in its place, the rest is filled in by each call. */
   readonly table: DeviceBuffer[];

@@ -261,6 +261,9 @@ class WasmProgram implements Program {
     this.device.run(this.steps);
   }
 
+  /** The code was compiled when the program was loaded. */
+  async ready(): Promise<void> {}
+
   free(): void {
     if (!this.freed) this.device.freeTable(this.address);
     this.freed = true;

@@ -187,6 +187,7 @@ export class WebgpuDevice implements Device {
           recordProgram(this.gpu, this.queue, program, table);
         });
       },
+      ready: async () => void (await Promise.all(notReady(program))),
       free: () => {
         if (!freed && program.params) this.discard(program.params);
         freed = true;

@@ -13,7 +13,7 @@ import {
   isMatrix,
   warmupCosine,
 } from '@clipin/optim';
-import { jit, type Tensor } from '@clipin/tensor';
+import { type Jitted, jit, type Tensor } from '@clipin/tensor';
 import type { StepResult } from './loop';
 
 /** Settings of the update rule. */
@@ -86,7 +86,7 @@ export function trainer<Params, Batch>(
   constrain: (params: Params) => Params = (same) => same,
 ): {
   readonly initial: TrainState<Params>;
-  readonly step: (state: TrainState<Params>, batch: Batch) => StepResult<TrainState<Params>>;
+  readonly step: Jitted<[state: TrainState<Params>, batch: Batch], StepResult<TrainState<Params>>>;
 } {
   const rule = optimizerOf(settings);
   const differentiate = valueAndGrad(objective, { hasAux: true });

@@ -2,7 +2,7 @@
  * The stages of the recipe. Pretraining makes the plain CLIP that CLIP-IN starts from; distillation (stage 1) turns its text
  * tower into a rotary one; fine-tuning (stage 2) trains with short captions, long captions and hard negatives.
  */
-import type { TextTransformerParams } from '@clipin/nn';
+import type { PackedTexts, TextTransformerParams } from '@clipin/nn';
 import { concatenate, mapTree, type Tensor } from '@clipin/tensor';
 import type { LossName } from '../config';
 import {
@@ -105,7 +105,7 @@ interface Needs {
   readonly targetImages: boolean;
 }
 
-/** Embeddings of what is needed of a batch, each tower run once for each length of text. */
+/** Embeddings of what is needed of a batch; packed texts in one run of their tower, else one for each length. */
 function embed(
   model: DualEncoder,
   p: DualEncoderParams,
@@ -120,15 +120,27 @@ function embed(
   ];
   const pictures = [batch.images, batch.sourceImages, ...(targetImages ? [batch.targetImages] : [])];
   const images = parts(model.image.apply(p.image, concatenate(pictures)));
-  const texts = parts(
-    model.text.apply(p.text, concatenate([batch.short, batch.sourceText, batch.targetText])),
-  );
+  const { short, long } = longCaptions && batch.packed ? embedPacked(batch.packed) : embedApart();
+  const texts = parts(short);
   const pair = (i: 0 | 1 | 2): Pairs => ({ images: images[i], texts: texts[i] });
   return {
     short: pair(0),
     edits: { source: pair(1), target: pair(2) },
-    ...(longCaptions && { long: { images: images[0], texts: model.text.apply(p.text, batch.long) } }),
+    ...(long && { long: { images: images[0], texts: long } }),
   };
+
+  function embedPacked(packed: PackedTexts) {
+    const all = model.text.apply(p.text, packed);
+    return { short: all.slice([0, triplets + 2 * edits]), long: all.slice([triplets + 2 * edits]) };
+  }
+
+  function embedApart() {
+    const { short, sourceText, targetText, long } = batch;
+    return {
+      short: model.text.apply(p.text, concatenate([short, sourceText, targetText])),
+      long: longCaptions ? model.text.apply(p.text, long) : undefined,
+    };
+  }
 }
 
 /** `L_short + L_long + w · L_HN` of a batch, and its terms. Without triplets, or without edits, their terms are left out. */

@@ -8,6 +8,8 @@ import {
   encodeTexts,
   type Hand,
   loadArt,
+  type PackedRows,
+  packTexts,
   prefetch,
   type RestrictedTokenizer,
   restrict,
@@ -15,6 +17,7 @@ import {
   tripletAt,
   vocabularyTexts,
 } from '@clipin/data';
+import type { PackedTexts } from '@clipin/nn';
 import { type Tensor, tensor } from '@clipin/tensor';
 
 /** What everything in the small world is made of. */
@@ -43,6 +46,8 @@ export interface TrainBatch {
   /** i32 `[edits, shortLength]`. */
   readonly sourceText: Tensor;
   readonly targetText: Tensor;
+  /** All these texts, packed: short, source, target, long. The step embeds them together if they are there. */
+  readonly packed?: PackedTexts;
 }
 
 /** Batches from step `from` on, drawn ahead by another thread. */
@@ -68,6 +73,37 @@ function toTensors(
     targetImages: tensor(edits.targetImages, [counts.edits, ...picture]),
     sourceText: tensor(edits.sourceText, [counts.edits, shortLength]),
     targetText: tensor(edits.targetText, [counts.edits, shortLength]),
+    packed: packedTensors(
+      packTexts(
+        [
+          { ids: triplets.short, length: shortLength },
+          { ids: edits.sourceText, length: shortLength },
+          { ids: edits.targetText, length: shortLength },
+          { ids: triplets.long, length: longLength },
+        ],
+        { length: Math.max(shortLength, longLength) },
+      ),
+    ),
+  };
+}
+
+/** Packed rows as the text tower takes them. */
+export function packedTensors({
+  rows,
+  length,
+  perRow,
+  ids,
+  positions,
+  texts,
+  ends,
+  slots,
+}: PackedRows): PackedTexts {
+  return {
+    ids: tensor(ids, [rows, length]),
+    positions: tensor(positions, [rows, length]),
+    texts: tensor(texts, [rows, length]),
+    ends: tensor(ends, [rows, perRow]),
+    slots: tensor(slots),
   };
 }
 

@@ -26,6 +26,8 @@ export interface Plan {
   readonly fresh: readonly number[];
   /** Position in the table of each output. */
   readonly outputs: ReadonlyMap<Node, number>;
+  /** The most bytes of slots that hold a value at once. */
+  readonly leastBytes: number;
 }
 
 /** How many free slots are looked at for one node: enough for a good fit, few enough for huge graphs. */
@@ -175,5 +177,38 @@ export function planMemory(
     slots,
     fresh,
     outputs: new Map(wanted.map((node) => [node, positions.get(node) as number])),
+    leastBytes: mostAlive(
+      steps,
+      lastUse,
+      (node) => outlives.has(node),
+      (node) => (positions.get(node) as number) < externals.length,
+    ),
   };
+}
+
+/** The most bytes of values alive at once, but for those that took over the memory of a leaf. */
+function mostAlive(
+  steps: readonly Step[],
+  lastUse: ReadonlyMap<Node, number>,
+  outlives: (node: Node) => boolean,
+  inLeaf: (node: Node) => boolean,
+): number {
+  const sizeAt = (node: Node) => (inLeaf(node) ? 0 : 4 * sizeOf(node.shape));
+  let [alive, most] = [0, 0];
+  steps.forEach(({ kernel, inputs, outputs }, time) => {
+    const ends = [...new Set([...inputs, ...outputs])].filter(
+      (node) => !isLeaf(node) && !outlives(node) && (lastUse.get(node) ?? time) === time,
+    );
+    const made = outputs.reduce((sum, node) => sum + sizeAt(node), 0);
+    const gone = ends.reduce((sum, node) => sum + sizeAt(node), 0);
+    const overwritten = inputs.filter((node, number) => ends.includes(node) && mayOverwrite(kernel, number));
+    // An output in the place of an input that ends here takes nothing.
+    const shared = Math.min(
+      made,
+      overwritten.reduce((sum, node) => sum + sizeAt(node), 0),
+    );
+    most = Math.max(most, alive + made - shared);
+    alive += made - gone;
+  });
+  return most;
 }
