@@ -34,7 +34,8 @@ interface Entry {
   readonly step: Step;
   /** Nodes that its kernel computes at a place of their own: its outputs, and those that nobody else needed. */
   readonly members: ReadonlySet<Node>;
-  readonly rows?: Rows;
+  /** The rows that it folds: those of a row kernel, or of the reduction of a loop. */
+  readonly folded?: Rows | undefined;
 }
 
 /** A reduction inside a step, which has at most one. */
@@ -52,11 +53,10 @@ function reductionIn(root: Node, roots: ReadonlySet<Node>): Node | undefined {
   return undefined;
 }
 
-/** The rows that a step folds: those of a row kernel, or of the reduction of a loop. */
-function foldedRows({ rows, step }: Entry, roots: ReadonlySet<Node>): Rows | undefined {
-  if (rows) return rows;
-  const [root] = step.outputs as [Node];
-  if (step.kernel.kind !== 'loop' || !step.kernel.reduction) return undefined;
+/** The rows that the reduction of a loop folds. */
+function foldedRows({ kernel, outputs }: Step, roots: ReadonlySet<Node>): Rows | undefined {
+  if (kernel.kind !== 'loop' || !kernel.reduction) return undefined;
+  const [root] = outputs as [Node];
   const reduction = reductionIn(root, roots);
   if (reduction?.operation.kind !== 'reduce') return undefined;
   const { axes } = reduction.operation;
@@ -74,8 +74,8 @@ function splitRows(shape: Shape, length: number): Rows | undefined {
 }
 
 /** The rows of a kernel for both steps; `undefined` where they have none in common. */
-function commonRows(producer: Entry, consumer: Entry, roots: ReadonlySet<Node>): Rows | undefined {
-  const [first, second] = [foldedRows(producer, roots), foldedRows(consumer, roots)];
+function commonRows(producer: Entry, consumer: Entry): Rows | undefined {
+  const [first, second] = [producer.folded, consumer.folded];
   const folded = second ?? first;
   if (!folded) return undefined;
   const [count, length] = [sizeOf(folded.axes), sizeOf(folded.row)];
@@ -86,7 +86,7 @@ function commonRows(producer: Entry, consumer: Entry, roots: ReadonlySet<Node>):
   if (!members.every((shape) => sizeOf(shape) === count || sizeOf(shape) === count * length))
     return undefined;
   // The axes of a result of the size of the rows serve best: the others are found in them.
-  if (consumer.rows) return consumer.rows;
+  if (consumer.step.kernel.kind === 'row') return second;
   const full = members.reverse().find((shape) => sizeOf(shape) === count * length);
   const split = full && splitRows(full, length);
   return split && sizeOf(split.axes) === count ? split : folded;
@@ -113,71 +113,84 @@ const isWalk = ({ kind }: Kernel): boolean => kind === 'loop' || kind === 'row';
  * @param roots - nodes that steps store
  * @param wanted - nodes that must be stored in any case
  */
-export function fuseRows(
+export const fuseRows = (
   steps: readonly Step[],
   roots: ReadonlySet<Node>,
   wanted: ReadonlySet<Node>,
   limits: DeviceLimits,
-): Step[] {
-  const entries: (Entry | undefined)[] = steps.map((step) => ({
-    step,
-    members: new Set(step.outputs),
-  }));
-  const places = new Map<Node, number>();
-  const readers = new Map<Node, Set<number>>();
-  entries.forEach((entry, place) => {
-    for (const output of entry?.step.outputs ?? []) places.set(output, place);
-    for (const input of entry?.step.inputs ?? [])
-      readers.set(input, (readers.get(input) ?? new Set()).add(place));
-  });
+): Step[] => new RowFuser(steps, roots, wanted, limits).fuse();
 
-  const join = (at: number, consumer: Entry, from: number): Entry | undefined => {
-    const producer = entries[from];
-    if (!producer || !isWalk(producer.step.kernel)) return undefined;
-    const others = producer.step.outputs
-      .flatMap((node) => [...(readers.get(node) ?? [])])
-      .filter((reader) => reader !== at);
-    if (others.some((reader) => reader < at)) return undefined;
-    const rows = commonRows(producer, consumer, roots);
-    if (!rows) return undefined;
-    const members = new Set([...producer.members, ...consumer.members]);
-    const isRead = (node: Node) =>
-      wanted.has(node) || [...(readers.get(node) ?? [])].some((reader) => reader !== at);
-    const outputs = [...producer.step.outputs.filter(isRead), ...consumer.step.outputs];
-    try {
-      const step = buildRow(rows, members, outputs, roots, limits);
-      return pays(step.kernel) ? { step, members, rows } : undefined;
-    } catch (error) {
-      if (error instanceof CannotFuse) return undefined;
-      throw error;
-    }
-  };
+class RowFuser {
+  /** What runs at each place; a step that was taken in leaves its place empty. */
+  private readonly entries: (Entry | undefined)[];
+  private readonly places = new Map<Node, number>();
+  private readonly readers = new Map<Node, Set<number>>();
 
-  const replace = (at: number, consumer: Entry, from: number, joined: Entry): void => {
-    for (const input of [...consumer.step.inputs, ...(entries[from]?.step.inputs ?? [])]) {
-      readers.get(input)?.delete(at);
-      readers.get(input)?.delete(from);
-    }
-    for (const input of joined.step.inputs) readers.set(input, (readers.get(input) ?? new Set()).add(at));
-    for (const output of joined.step.outputs) places.set(output, at);
-    entries[from] = undefined;
-    entries[at] = joined;
-  };
+  constructor(
+    steps: readonly Step[],
+    private readonly roots: ReadonlySet<Node>,
+    private readonly wanted: ReadonlySet<Node>,
+    private readonly limits: DeviceLimits,
+  ) {
+    this.entries = steps.map((step, place) => {
+      this.note(step, place);
+      return { step, members: new Set(step.outputs), folded: foldedRows(step, roots) };
+    });
+  }
 
-  for (let at = 0; at < entries.length; at++) {
+  fuse(): Step[] {
+    for (let place = 0; place < this.entries.length; place++) this.takeIn(place);
+    return this.entries.flatMap((entry) => (entry ? [entry.step] : []));
+  }
+
+  /** Lets the step at a place take in those it reads from, the latest first, until none fits any more. */
+  private takeIn(place: number): void {
     const refused = new Set<number>();
     for (;;) {
-      const consumer = entries[at];
-      if (!consumer || !isWalk(consumer.step.kernel)) break;
-      const sources = consumer.step.inputs.map((node) => places.get(node) ?? -1);
-      const from = Math.max(-1, ...sources.filter((place) => place >= 0 && !refused.has(place)));
-      if (from < 0) break;
-      const joined = join(at, consumer, from);
+      const consumer = this.entries[place];
+      if (!consumer || !isWalk(consumer.step.kernel)) return;
+      const sources = consumer.step.inputs.map((node) => this.places.get(node) ?? -1);
+      const from = Math.max(-1, ...sources.filter((source) => !refused.has(source)));
+      const producer = this.entries[from];
+      if (from < 0) return;
+      const joined = producer && this.join(producer, consumer, place);
       if (joined) {
-        replace(at, consumer, from, joined);
+        this.replace([from, place], joined);
         refused.clear();
       } else refused.add(from);
     }
   }
-  return entries.flatMap((entry) => (entry ? [entry.step] : []));
+
+  /** Both as one step at the consumer's place, if nobody waits for the producer before, they fit, and it pays. */
+  private join(producer: Entry, consumer: Entry, place: number): Entry | undefined {
+    if (!isWalk(producer.step.kernel)) return undefined;
+    const others = (node: Node) => [...(this.readers.get(node) ?? [])].filter((reader) => reader !== place);
+    if (producer.step.outputs.some((node) => others(node).some((reader) => reader < place))) return undefined;
+    const rows = commonRows(producer, consumer);
+    if (!rows) return undefined;
+    const members = new Set([...producer.members, ...consumer.members]);
+    const stored = producer.step.outputs.filter((node) => this.wanted.has(node) || others(node).length > 0);
+    try {
+      const outputs = [...stored, ...consumer.step.outputs];
+      const step = buildRow(rows, members, outputs, this.roots, this.limits);
+      return pays(step.kernel) ? { step, members, folded: rows } : undefined;
+    } catch (error) {
+      if (error instanceof CannotFuse) return undefined;
+      throw error;
+    }
+  }
+
+  private replace(old: readonly [from: number, place: number], joined: Entry): void {
+    for (const at of old) {
+      for (const input of this.entries[at]?.step.inputs ?? []) this.readers.get(input)?.delete(at);
+      this.entries[at] = undefined;
+    }
+    this.entries[old[1]] = joined;
+    this.note(joined.step, old[1]);
+  }
+
+  private note({ inputs, outputs }: Step, place: number): void {
+    for (const output of outputs) this.places.set(output, place);
+    for (const input of inputs) this.readers.set(input, (this.readers.get(input) ?? new Set()).add(place));
+  }
 }
