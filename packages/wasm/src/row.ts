@@ -3,7 +3,15 @@
  * along the row, and between passes what is the same along a row is computed with a row in each lane. Threads share
  * items, so bits do not depend on them.
  */
-import { contiguousStrides, type Instruction, type Launch, type RowKernel, sizeOf } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  type DType,
+  type Instruction,
+  type Launch,
+  type RowFold,
+  type RowKernel,
+  sizeOf,
+} from '@clipin/kernel';
 import { type Code, copyBytes, i32, i32x4, ifElse, op, plus, shuffle, times } from './code';
 import { type CompiledKernel, elementAddress, Frame } from './frame';
 import { elementCost, storeAll, walkVectors } from './loop';
@@ -13,9 +21,26 @@ import type { Local } from './module';
 import { mapAffines } from './nest';
 import { ProgramEmitter } from './program';
 import { foldStart, foldValues } from './reduce';
-import { planRow, type RowPass, type RowPlan, type RowValues } from './row-plan';
+import { type Kept, planRow, type RowPass, type RowPlan, type RowValues } from './row-plan';
 
 type Place = readonly (Code | undefined)[];
+
+/** A fold while a row is walked. */
+interface FoldInHand extends RowFold {
+  /** Its number in the kernel. */
+  readonly fold: number;
+  readonly dtype: DType;
+  /** One vector of partial results for each vector in hand. */
+  readonly sums: readonly Local[];
+}
+
+/** Folds the first `count` lanes of a value into sum `u`. */
+function foldLanes(fold: FoldInHand, u: number, value: Code, count: number): Code {
+  const sum = fold.sums[u] as Local;
+  const mask = i32x4(-1, count > 1 ? -1 : 0, count > 2 ? -1 : 0, count > 3 ? -1 : 0);
+  const masked = count === 4 ? value : op('v128.bitselect', value, foldStart(fold), mask);
+  return sum.set(foldValues(fold, sum.get, masked));
+}
 
 /** Elements of the rows of an item: of a few inputs and kept rows, half a first cache. */
 const itemElements = 2048;
@@ -101,8 +126,7 @@ class RowCode {
     const { indices, code } = frame.split(item.get, [...kernel.axes.slice(0, -1), this.blocks]);
     const outer = indices.slice(0, -1).map((index) => index.get);
     const block = indices[this.rank - 1] as Local;
-    const before = (elements: number) =>
-      op('i32.sub', plus(frame.own.get, 0), times(start.get, elements * 4));
+    const before = (elements: number) => op('i32.sub', frame.own.get, times(start.get, elements * 4));
     const keptAt = plan.rowValues * group * 4;
     return [
       code,
@@ -135,13 +159,8 @@ class RowCode {
     const emit = (lanes: readonly number[]): Code => [
       emitter.turn(lanes),
       part.values.map(({ of, slot }) => {
-        const value = f.local('v128');
-        const { dtype } = part.program[of] as Instruction;
         const to = plus(address.get, slot * this.group * 4);
-        return [
-          value.set(toMemory(dtype, emitter.value(of, 0).get)),
-          storeVectorLanes(to, value.get, lanes[0] as number),
-        ];
+        return this.keep(to, part.program[of] as Instruction, emitter.value(of, 0).get, lanes[0] as number);
       }),
       emitter.advance(4),
       address.add(16),
@@ -154,90 +173,82 @@ class RowCode {
     ];
   }
 
-  /** Walks one row. */
+  /** Walks one row, with its folds in hand. */
   private passCode(pass: RowPass, outer: Place): Code {
-    const { frame, kernel, launch, rank } = this;
+    const { f } = this.frame;
+    const { row } = this.kernel;
+    const unroll = unrollOf(pass, row[row.length - 1] as number);
+    const folds = pass.folds.map(({ fold, of }): FoldInHand => {
+      const { op } = this.kernel.folds[fold] as RowFold;
+      const sums = Array.from({ length: unroll }, () => f.local('v128'));
+      return { of, fold, op, dtype: (pass.program[of] as Instruction).dtype, sums };
+    });
+    return [
+      folds.map((fold) => fold.sums.map((sum) => sum.set(foldStart(fold)))),
+      this.alongRow(outer, (place) => this.lastAxis(pass, folds, place, unroll)),
+      folds.map((fold) => this.finishFold(fold)),
+    ];
+  }
+
+  /** The innermost loop of a pass. */
+  private lastAxis(pass: RowPass, folds: readonly FoldInHand[], place: Place, unroll: number): Code {
+    const { frame, kernel, launch, strides } = this;
     const { f } = frame;
     const { row } = kernel;
     const size = row[row.length - 1] as number;
-    const unroll = unrollOf(pass, size);
-    const folds = pass.folds.map(({ fold, of }) => ({
-      of,
-      slot: fold,
-      reduction: {
-        op: (kernel.folds[fold] as RowKernel['folds'][number]).op,
-        dtype: (pass.program[of] as Instruction).dtype,
-      },
-      sums: Array.from({ length: unroll }, () => f.local('v128')),
-    }));
+    const position = f.local('i32');
     const addresses = pass.stores.map(() => f.local('i32'));
     const kept = pass.keeps.map(() => f.local('i32'));
-    const keptStrides = [
-      ...kernel.axes.slice(1).map(() => 0),
-      this.plan.keptLength,
-      ...contiguousStrides(row),
-    ];
-
-    const walk = (place: Place): Code => {
-      const position = f.local('i32');
-      const emitter = this.emitterAt(pass.program, place, rank + row.length - 1);
-      const emit = (lanes: readonly number[]): Code => [
-        emitter.turn(lanes),
-        folds.map(({ of, reduction, sums }) =>
-          lanes.map((count, u) => {
-            const sum = sums[u] as Local;
-            const value = emitter.value(of, u).get;
-            const mask = i32x4(-1, count > 1 ? -1 : 0, count > 2 ? -1 : 0, count > 3 ? -1 : 0);
-            const masked = count === 4 ? value : op('v128.bitselect', value, foldStart(reduction), mask);
-            return sum.set(foldValues(reduction, sum.get, masked));
-          }),
-        ),
-        pass.keeps.map(({ of }, i) =>
-          lanes.map((count, u) => {
-            const value = f.local('v128');
-            const { dtype } = pass.program[of] as Instruction;
-            return [
-              value.set(toMemory(dtype, emitter.value(of, u).get)),
-              storeVectorLanes(plus((kept[i] as Local).get, 16 * u), value.get, count),
-            ];
-          }),
-        ),
-        storeAll(f, emitter, pass, launch.outputTypes, addresses, lanes),
-        emitter.advance(4 * lanes.length),
-        [...addresses, ...kept].map((address) => address.add(16 * lanes.length)),
-      ];
-      return [
-        addresses.map((address, output) =>
-          address.set(elementAddress((frame.outputs[output] as Local).get, place, this.strides)),
-        ),
-        kept.map((address, i) => {
-          const offset = (pass.keeps[i] as RowPass['keeps'][number]).slot * this.group * this.plan.keptLength;
-          return address.set(elementAddress(this.keptRows.get, place, keptStrides, offset));
+    const emitter = this.emitterAt(pass.program, place, strides.length - 1);
+    const emit = (lanes: readonly number[]): Code => [
+      emitter.turn(lanes),
+      folds.map((fold) => lanes.map((count, u) => foldLanes(fold, u, emitter.value(fold.of, u).get, count))),
+      pass.keeps.map(({ of }, i) =>
+        lanes.map((count, u) => {
+          const to = plus((kept[i] as Local).get, 16 * u);
+          return this.keep(to, pass.program[of] as Instruction, emitter.value(of, u).get, count);
         }),
-        emitter.before(new Array<number>(unroll).fill(4)),
-        position.set(i32(0)),
-        walkVectors(position, i32(size), size, unroll, emit),
-      ];
-    };
-
+      ),
+      storeAll(f, emitter, pass, launch.outputTypes, addresses, lanes),
+      emitter.advance(4 * lanes.length),
+      [...addresses, ...kept].map((address) => address.add(16 * lanes.length)),
+    ];
     return [
-      folds.map(({ reduction, sums }) => sums.map((sum) => sum.set(foldStart(reduction)))),
-      this.alongRow(outer, walk),
-      folds.map(({ slot, reduction, sums }) => {
-        const total = sums[0] as Local;
-        const join = (other: Code): Code => total.set(foldValues(reduction, total.get, other));
-        return [
-          sums.slice(1).map((sum) => join(sum.get)),
-          join(shuffle(total.get, total.get, [2, 3, 0, 1])),
-          join(shuffle(total.get, total.get, [1, 0, 3, 2])),
-          total.set(toMemory(reduction.dtype, total.get)),
-          storeVectorLanes(
-            elementAddress(this.rowValues.get, [this.at.get], [1], slot * this.group),
-            total.get,
-            1,
-          ),
-        ];
-      }),
+      addresses.map((address, output) =>
+        address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
+      ),
+      kept.map((address, i) => address.set(this.keptAddress((pass.keeps[i] as Kept).slot, place))),
+      emitter.before(new Array<number>(unroll).fill(4)),
+      position.set(i32(0)),
+      walkVectors(position, i32(size), size, unroll, emit),
+    ];
+  }
+
+  /** Where kept row `slot` is at a place. */
+  private keptAddress(slot: number, place: Place): Code {
+    const { axes, row } = this.kernel;
+    const { keptLength } = this.plan;
+    const strides = [...axes.slice(1).map(() => 0), keptLength, ...contiguousStrides(row)];
+    return elementAddress(this.keptRows.get, place, strides, slot * this.group * keptLength);
+  }
+
+  /** Stores a value into scratch memory. */
+  private keep(to: Code, { dtype }: Instruction, value: Code, lanes: number): Code {
+    const vector = this.frame.f.local('v128');
+    return [vector.set(toMemory(dtype, value)), storeVectorLanes(to, vector.get, lanes)];
+  }
+
+  /** Joins the sums of a fold, then their lanes; the result is a value of the row in hand. */
+  private finishFold({ fold, sums, ...how }: FoldInHand): Code {
+    const total = sums[0] as Local;
+    const join = (other: Code): Code => total.set(foldValues(how, total.get, other));
+    const to = elementAddress(this.rowValues.get, [this.at.get], [1], fold * this.group);
+    return [
+      sums.slice(1).map((sum) => join(sum.get)),
+      join(shuffle(total.get, total.get, [2, 3, 0, 1])),
+      join(shuffle(total.get, total.get, [1, 0, 3, 2])),
+      total.set(toMemory(how.dtype, total.get)),
+      storeVectorLanes(to, total.get, 1),
     ];
   }
 
