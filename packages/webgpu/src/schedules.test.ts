@@ -1,7 +1,7 @@
 /** The schedules that small random kernels do not reach: large tiles, pieces, workgroups for one sum, many workgroups. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WebgpuDevice } from './device';
-import { addLaunch, matmulLaunch, reduceLaunch, softmaxLaunch } from './test-kernels';
+import { addLaunch, load, matmulLaunch, reduceLaunch, softmaxLaunch } from './test-kernels';
 import { differenceFromReference, noise, runOn, softwareDevice } from './test-support';
 
 // f32 sums of n products of numbers up to 1 are off by less than n · 2⁻²⁴, relative to 1 + |sum| by much less.
@@ -83,6 +83,22 @@ describe.each(['software', 'hardware'] as const)('sums under %s schedules', (pro
     const table = [noise(rows * length), noise(rows * length, 2), noise(rows, 3)];
     const error = await differenceFromReference(device, [softmaxLaunch(rows, length)], table);
     expect(error).toBeLessThan(tolerance(length + 32));
+  });
+  test('many folds of one row', async () => {
+    const folds = Array.from({ length: 12 }, (_, i) => ({ op: i % 2 ? 'max' : 'sum', of: 0 }) as const);
+    const results = folds.map((_, fold) => ({ op: 'reduced', dtype: 'f32', fold }) as const);
+    const sums = folds.slice(1).map((_, i) => {
+      const args = [i === 0 ? 1 : folds.length + i, i + 2];
+      return { op: 'add', dtype: 'f32', args } as const;
+    });
+    const program = [load(0, [2500, 1]), ...results, ...sums];
+    const kernel = { kind: 'row', axes: [3], row: [2500], program, folds, stores: [] } as const;
+    const launch = {
+      kernel: { ...kernel, rowStores: [program.length - 1] },
+      ...({ inputs: [0], inputTypes: ['f32'], outputs: [1], outputTypes: ['f32'] } as const),
+    };
+    const error = await differenceFromReference(device, [launch], [noise(7500), noise(3)]);
+    expect(error).toBeLessThan(tolerance(2500));
   });
   test('maxima in pieces', () => check(reduceLaunch([], [5001], [1], 'max'), 5001, 1, 1));
 });

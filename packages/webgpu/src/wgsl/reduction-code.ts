@@ -46,7 +46,8 @@ export function sharers(lanes: ReductionLanes, points: number, profile: Profile)
   return points >= 2048 ? 256 : 64;
 }
 
-const plainWorkgroup = (profile: Profile): number => (profile.workgroupMemory ? 64 : 16);
+/** Size of a workgroup whose invocations do not work together. */
+export const plainWorkgroup = (profile: Profile): number => (profile.workgroupMemory ? 64 : 16);
 
 /** The dispatch of a loop with a reduction. */
 export function reductionCode(given: Task<LoopKernel>, profile: Profile): Dispatch {

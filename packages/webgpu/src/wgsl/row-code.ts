@@ -23,15 +23,10 @@ import {
   writeProgram,
   writeStore,
 } from './program-code';
+import { plainWorkgroup, sharers } from './reduction-code';
 import { foldCode, startCode } from './scalar-code';
 import { type Lanes, Shader, typeName } from './shader';
 import type { Dispatch, Task } from './task';
-
-/** Invocations that share a row. */
-function sharers(points: number, profile: Profile): number {
-  if (!profile.workgroupMemory || points < 64) return 1;
-  return points >= 2048 ? 256 : 64;
-}
 
 /** The dispatch of a row kernel. */
 export function rowCode(task: Task<RowKernel>, profile: Profile): Dispatch {
@@ -55,6 +50,7 @@ class RowCode {
   /** Values known where no loop runs, by instruction: what is the same along the row. */
   private readonly values: (Value | undefined)[] = [];
   private outer: string[] = [];
+  private readonly declared = new Set<string>();
 
   constructor(
     private readonly task: Task<RowKernel>,
@@ -66,8 +62,8 @@ class RowCode {
     this.passes = rowPasses(task.kernel);
     this.rows = sizeOf(axes);
     const last = row[row.length - 1] ?? 1;
-    this.shared = sharers(sizeOf(row), profile);
-    this.size = this.shared > 1 ? this.shared : profile.workgroupMemory ? 64 : 16;
+    this.shared = sharers('inner', sizeOf(row), profile);
+    this.size = this.shared > 1 ? this.shared : plainWorkgroup(profile);
     this.lanes = last % 4 === 0 ? 4 : 1;
     this.laneAxis = this.lanes === 4 ? axes.length + row.length - 1 : undefined;
     const strides = contiguousStrides([...axes, ...row]);
@@ -183,8 +179,12 @@ class RowCode {
   /** Folds what the invocations of a workgroup have, pairwise; afterwards all have the result. */
   private writeTree(name: string, dtype: DType, join: (a: string, b: string) => string): void {
     const { shader, size } = this;
-    const partial = `partial_${name}`;
-    shader.declare(`var<workgroup> ${partial}: array<${typeName(dtype, this.lanes)}, ${size}>;`);
+    const partial = `partial_${dtype}`;
+    const array = `var<workgroup> ${partial}: array<${typeName(dtype, this.lanes)}, ${size}>;`;
+    // All folds of a dtype use the same memory, one after the other: there may be many, and it is small.
+    if (this.declared.has(partial)) shader.line('workgroupBarrier();');
+    else shader.declare(array);
+    this.declared.add(partial);
     shader.line(`${partial}[lane] = ${name};`);
     shader.line('workgroupBarrier();');
     shader.line(`for (var half = ${size / 2}u; half > 0u; half /= 2u) {`);
