@@ -9,6 +9,8 @@ import { type FunctionBuilder, imported, type Local } from './module';
 export interface Target {
   /** Fused multiply-add of the relaxed SIMD instructions. */
   readonly relaxed: boolean;
+  /** Whether a BLAS is there for matrix products. */
+  readonly blas?: boolean;
 }
 
 /** `a · b + c`: fused where the target can. */

@@ -1,0 +1,91 @@
+/**
+ * What a matrix product needs to know of BLAS: the function that generated code calls, which operands it can take, and
+ * how a product is cut into calls. The library itself is found in `system-blas.ts`.
+ */
+import { sizeOf } from '@clipin/kernel';
+import type { SimpleMatmul } from './nest';
+
+/** `C = op(A) · op(B)`, all row after row: what generated code imports. Addresses are those of the device's memory. */
+export type Sgemm = (
+  transposeA: number,
+  transposeB: number,
+  m: number,
+  n: number,
+  k: number,
+  a: number,
+  leadingA: number,
+  b: number,
+  leadingB: number,
+  c: number,
+  leadingC: number,
+) => void;
+
+/** Numbers that CBLAS has for the order and for the transposes. */
+export const cblas = { rowMajor: 101, plain: 111, transposed: 112 } as const;
+
+/** A matrix as BLAS describes it. */
+export interface BlasMatrix {
+  readonly transpose: number;
+  /** Elements from one row to the next, or from one column to the next where it is transposed. */
+  readonly leading: number;
+}
+
+/** A matrix of these strides as BLAS describes it; `undefined` where neither its rows nor its columns are contiguous. */
+export function blasMatrix(
+  rows: number,
+  columns: number,
+  rowStride: number,
+  columnStride: number,
+): BlasMatrix | undefined {
+  if ((columns === 1 || columnStride === 1) && (rows === 1 || rowStride >= columns))
+    return { transpose: cblas.plain, leading: rows === 1 ? columns : rowStride };
+  if ((rows === 1 || rowStride === 1) && (columns === 1 || columnStride >= rows))
+    return { transpose: cblas.transposed, leading: columns === 1 ? rows : columnStride };
+  return undefined;
+}
+
+/** A product as calls of BLAS: one for each block of the result. */
+export interface BlasPlan {
+  readonly a: BlasMatrix;
+  readonly b: BlasMatrix;
+  /** Rows and columns of a block. */
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** Nanoseconds of one multiply-add, and of a call. */
+export const blasCost = { flop: 0.017, call: 200 } as const;
+
+/** Multiply-adds below which a call costs more than it saves. */
+const leastWork = 4096;
+/** Fewer rows or columns than this are vectors to BLAS, which is no faster with them. */
+const leastSide = 4;
+
+/**
+ * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it. Depends on the
+ * kernel alone: the same cut whatever the number of threads, so the same bits.
+ */
+export function blasPlan(kernel: SimpleMatmul): BlasPlan | undefined {
+  const { batch, m, n, k } = kernel;
+  if (m < leastSide || n < leastSide || m * n * k < leastWork) return undefined;
+  const rank = batch.length;
+  const [aRow = 0, aStep = 0] = kernel.a.strides.slice(rank);
+  const [bStep = 0, bColumn = 0] = kernel.b.strides.slice(rank);
+  const a = blasMatrix(m, k, aRow, aStep);
+  const b = blasMatrix(k, n, bStep, bColumn);
+  if (!a || !b) return undefined;
+  return { a, b, ...blocksOf(sizeOf(batch), m, n) };
+}
+
+/** Blocks: large, since each call packs its operands anew, but enough of them for the threads. */
+function blocksOf(batch: number, m: number, n: number): { rows: number; columns: number } {
+  let rows = Number(process.env.ROWS ?? 256);
+  let columns = Number(process.env.COLUMNS ?? 256);
+  const items = () => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
+  const least = Number(process.env.ITEMS ?? 4);
+  while (items() < least && (rows > 32 || columns > 32)) {
+    if (Math.min(m, rows) > Math.min(n, columns)) rows /= 2;
+    else columns /= 2;
+  }
+  return { rows, columns };
+}
