@@ -56,10 +56,21 @@ export interface BlasPlan {
 /** Nanoseconds of one multiply-add, and of a call. */
 export const blasCost = { flop: 0.017, call: 200 } as const;
 
-/** Multiply-adds below which a call costs more than it saves. */
-const leastWork = 4096;
-/** Fewer rows or columns than this are vectors to BLAS, which is no faster with them. */
-const leastSide = 4;
+/** Multiply-adds below which a call costs more than it saves; */
+const leastWork = 40_000;
+/** so few rows, or results, are no work for BLAS however long the sums. */
+const fewRows = 4;
+const fewResults = 128;
+/** Most rows or columns of a block. */
+const mostSide = 256;
+/** Blocks are made smaller until there are so many, */
+const enoughBlocks = 16;
+/** but neither are they cut below so many rows or columns, */
+const enoughSide = 64;
+/** nor below so many multiply-adds. */
+const leastBlock = 2 ** 19;
+/** Rows and columns come in multiples of this, the last ones aside. */
+const registerSide = 16;
 
 /**
  * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it. Depends on the
@@ -67,25 +78,36 @@ const leastSide = 4;
  */
 export function blasPlan(kernel: SimpleMatmul): BlasPlan | undefined {
   const { batch, m, n, k } = kernel;
-  if (m < leastSide || n < leastSide || m * n * k < leastWork) return undefined;
+  if (m <= fewRows || m * n < fewResults || m * n * k < leastWork) return undefined;
   const rank = batch.length;
   const [aRow = 0, aStep = 0] = kernel.a.strides.slice(rank);
   const [bStep = 0, bColumn = 0] = kernel.b.strides.slice(rank);
   const a = blasMatrix(m, k, aRow, aStep);
   const b = blasMatrix(k, n, bStep, bColumn);
   if (!a || !b) return undefined;
-  return { a, b, ...blocksOf(sizeOf(batch), m, n) };
+  return { a, b, ...blocksOf(sizeOf(batch), m, n, k) };
 }
 
-/** Blocks: large, since each call packs its operands anew, but enough of them for the threads. */
-function blocksOf(batch: number, m: number, n: number): { rows: number; columns: number } {
-  let rows = Number(process.env.ROWS ?? 256);
-  let columns = Number(process.env.COLUMNS ?? 256);
-  const items = () => batch * Math.ceil(m / rows) * Math.ceil(n / columns);
-  const least = Number(process.env.ITEMS ?? 4);
-  while (items() < least && (rows > 32 || columns > 32)) {
-    if (Math.min(m, rows) > Math.min(n, columns)) rows /= 2;
-    else columns /= 2;
+/**
+ * Blocks: large, since each call packs its operands anew, and of even size; smaller ones where there are few for the
+ * threads, as long as a block is worth a call.
+ */
+function blocksOf(batch: number, m: number, n: number, k: number): { rows: number; columns: number } {
+  let rows = evenPart(m, mostSide);
+  let columns = evenPart(n, mostSide);
+  while (
+    batch * Math.ceil(m / rows) * Math.ceil(n / columns) < enoughBlocks &&
+    Math.max(rows, columns) > enoughSide &&
+    rows * columns * k > leastBlock
+  ) {
+    if (rows > columns) rows = evenPart(m, rows / 2);
+    else columns = evenPart(n, columns / 2);
   }
   return { rows, columns };
 }
+
+/** The size of equal parts of at most `most`, rounded up to what BLAS computes at once. */
+const evenPart = (size: number, most: number): number => {
+  const part = size / Math.ceil(size / most);
+  return Math.min(size, Math.ceil(part / registerSide) * registerSide);
+};

@@ -14,7 +14,7 @@ import type { Stage } from './frame';
 import type { Target } from './math';
 import { Allocator } from './memory';
 import { ModuleBuilder } from './module';
-import { type BlasSearch, findBlas } from './system-blas';
+import { type BlasSearch, describeBlas, findBlas } from './system-blas';
 import { mostPieces, type Step, Threads } from './threads';
 
 /** Options of `createWasmDevice`. */
@@ -90,13 +90,12 @@ class WasmDevice implements Device {
     private readonly allocator: Allocator,
     private readonly threads: Threads,
     private readonly target: Target,
-    { blas, refused }: BlasSearch,
+    blas: BlasSearch,
   ) {
     this.shared = new Scratch(allocator);
     this.own = new Scratch(allocator);
     const count = threads.count === 1 ? '1 thread' : `${threads.count} threads`;
-    const library = blas ? `, ${blas.name}` : refused === undefined ? '' : `, no BLAS (${refused})`;
-    this.description = `wasm, ${count}, ${target.relaxed ? 'relaxed SIMD' : 'SIMD'}${library}`;
+    this.description = `wasm, ${count}, ${target.relaxed ? 'relaxed SIMD' : 'SIMD'}${describeBlas(blas)}`;
   }
 
   get memory() {

@@ -335,23 +335,30 @@ function blasProduct(
   const { a, b, k } = kernel;
   const element = (operand: number, { strides, offset }: Affine, place: readonly (Code | undefined)[]) =>
     elementAddress((frame.inputs[operand] as Local).get, place, strides, offset);
-  // BLAS knows no bounds: a read of the last elements fails here where they are not in the memory.
+  // BLAS knows no bounds: the first and last elements are read here, which fails where they are not in the memory.
   const touch = (address: Code): Code => op('drop', loadInt(address));
   return ({ outer, row, rowEnd, column, columnEnd, to }) => {
+    const rows = op('i32.sub', rowEnd.get, row.get);
+    const columns = op('i32.sub', columnEnd.get, column.get);
     const last = i32(k - 1);
+    const aStart = element(operands.a, a, [...outer, row.get]);
+    const bStart = element(operands.b, b, [...outer, undefined, column.get]);
     return [
+      touch(aStart),
       touch(element(operands.a, a, [...outer, plus(rowEnd.get, -1), last])),
+      touch(bStart),
       touch(element(operands.b, b, [...outer, last, plus(columnEnd.get, -1)])),
+      touch(elementAddress(to, [plus(rows, -1), plus(columns, -1)], [leadingC, 1])),
       call(
         imported.sgemm,
         i32(plan.a.transpose),
         i32(plan.b.transpose),
-        op('i32.sub', rowEnd.get, row.get),
-        op('i32.sub', columnEnd.get, column.get),
+        rows,
+        columns,
         i32(k),
-        element(operands.a, a, [...outer, row.get]),
+        aStart,
         i32(plan.a.leading),
-        element(operands.b, b, [...outer, undefined, column.get]),
+        bStart,
         i32(plan.b.leading),
         to,
         i32(leadingC),
