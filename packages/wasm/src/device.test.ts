@@ -7,7 +7,7 @@ import { createWasmDevice } from './index';
 
 const devices: Device[] = [];
 async function create(threads = 2): Promise<Device> {
-  const device = await createWasmDevice({ threads });
+  const device = await createWasmDevice({ threads, blas: false });
   devices.push(device);
   return device;
 }

@@ -151,8 +151,10 @@ export class Threads {
       Atomics.add(words, control.done, 1);
     }
     this.awaitPieces(pieces);
+    const failureOfOthers =
+      Atomics.exchange(words, control.failed, 0) === 0 ? undefined : this.receiveFailure();
     if (failure !== undefined) throw failure;
-    if (Atomics.load(words, control.failed) !== 0) this.reportFailure();
+    if (failureOfOthers) throw failureOfOthers;
   }
 
   private awaitPieces(pieces: number): void {
@@ -170,13 +172,12 @@ export class Threads {
     }
   }
 
-  private reportFailure(): never {
-    Atomics.store(this.words, control.failed, 0);
+  private receiveFailure(): Error {
     const texts: string[] = [];
     for (const { port } of this.others) {
       for (let got = this.receive?.(port); got; got = this.receive?.(port)) texts.push(String(got.message));
     }
-    throw new Error(`wasm: a thread failed: ${texts.join('; ') || 'no message'}`);
+    return new Error(`wasm: a thread failed: ${texts.join('; ') || 'no message'}`);
   }
 
   /** Ends the threads. */
