@@ -20,22 +20,28 @@ export function functionOf(library: ForeignLibrary, declaration: string): Foreig
   }
 }
 
-/** A function to call once in each thread, with its argument. */
+/** A function to call, with its argument. */
 export interface SetUp {
   readonly declaration: string;
   readonly argument: number;
 }
 
-/** One make of BLAS: how it is held to the thread that calls, what it is called, what speaks against it. */
-interface Make {
+/** One make of BLAS. */
+export interface Make {
+  /** What holds it to the thread that calls: called once, before anything else. */
   readonly setUp: readonly SetUp[];
+  /** What must be called in every other thread too, since it is kept for each thread. */
+  readonly threadSetUp: readonly SetUp[];
   name(library: ForeignLibrary): string;
   /** Why it cannot be used by so many threads. */
   unfit(library: ForeignLibrary, threads: number): string | undefined;
 }
 
+/** Built with OpenMP, it keeps the number of threads for each thread; else it has one for all. */
+const openBlasThreads: SetUp = { declaration: 'void openblas_set_num_threads(int)', argument: 1 };
 const openBlas: Make = {
-  setUp: [{ declaration: 'void openblas_set_num_threads(int)', argument: 1 }],
+  setUp: [openBlasThreads],
+  threadSetUp: [openBlasThreads],
   name(library) {
     const version = /OpenBLAS (\d\S*)/.exec(openBlasConfig(library))?.[1];
     const core = String(functionOf(library, 'const char *openblas_get_corename()')());
@@ -55,6 +61,7 @@ const mkl: Make = {
     { declaration: 'int MKL_Set_Interface_Layer(int)', argument: 0 },
     { declaration: 'int MKL_Set_Threading_Layer(int)', argument: 1 },
   ],
+  threadSetUp: [],
   name(library) {
     const text = new Uint8Array(200);
     library.func('void MKL_Get_Version_String(_Out_ uint8_t *text, int length)')(text, text.length);
@@ -63,8 +70,10 @@ const mkl: Make = {
   unfit: () => undefined,
 };
 
+const accelerateThreading: SetUp = { declaration: 'int BLASSetThreading(int)', argument: 1 };
 const accelerate: Make = {
-  setUp: [{ declaration: 'int BLASSetThreading(int)', argument: 1 }],
+  setUp: [accelerateThreading],
+  threadSetUp: [accelerateThreading],
   name: () => 'Accelerate',
   unfit: () => undefined,
 };

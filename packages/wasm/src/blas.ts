@@ -64,7 +64,7 @@ const fewResults = 128;
 /** Most rows or columns of a block. */
 const mostSide = 256;
 /** Blocks are made smaller until there are so many, */
-const enoughBlocks = 16;
+const enoughBlocks = 8;
 /** but neither are they cut below so many rows or columns, */
 const enoughSide = 64;
 /** nor below so many multiply-adds. */

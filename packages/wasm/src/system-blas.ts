@@ -94,7 +94,7 @@ export function searchBlas(
         blas: {
           name: make.name(library),
           sgemm,
-          location: { koffi: koffiPath, library: path, setUp: make.setUp, base },
+          location: { koffi: koffiPath, library: path, setUp: make.threadSetUp, base },
         },
       };
     } catch (error) {
