@@ -20,7 +20,7 @@ export function functionOf(library: ForeignLibrary, declaration: string): Foreig
   }
 }
 
-/** A function to call, with its argument. */
+/** A function to call, with its argument; it gives −1 when it fails. */
 export interface SetUp {
   readonly declaration: string;
   readonly argument: number;

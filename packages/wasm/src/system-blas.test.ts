@@ -126,6 +126,16 @@ describe('a library that is not fit is refused', () => {
   const reason = (library: (allocator: Allocator) => Functions, threads = 2) =>
     describeBlas(search((memory) => ({ 'libopenblas.so.0': library(memory) }), 'linux', threads));
 
+  test('that computes on threads of its own', () => {
+    const path = '/System/Library/Frameworks/Accelerate.framework/Accelerate';
+    const accelerate = (memory: Allocator) => ({
+      [path]: { BLASSetThreading: () => -1, cblas_sgemm: sgemmIn(memory) },
+    });
+    expect(describeBlas(search(accelerate, 'darwin'))).toBe(
+      `, no BLAS (${path} cannot be held to one thread)`,
+    );
+  });
+
   test('without the function', () => {
     expect(reason(() => openBlas())).toBe(', no BLAS (libopenblas.so.0 has no cblas_sgemm)');
   });

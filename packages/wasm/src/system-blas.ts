@@ -83,9 +83,11 @@ export function searchBlas(
   const base = Number(koffi.address(new Uint8Array(allocator.memory.buffer, 0, 1)));
   const refused: string[] = [];
   for (const { library: path, make } of libraries) {
-    const library = open(koffi, path, make.setUp);
-    if (!library) continue;
+    const opened = open(koffi, path, make.setUp);
+    if (!opened) continue;
+    const { library, setUp } = opened;
     try {
+      if (setUp.some((call) => call() === -1)) throw new Error('cannot be held to one thread');
       const reason = make.unfit(library, threads);
       if (reason !== undefined) throw new Error(reason);
       const sgemm = bind(library, base);
@@ -104,12 +106,15 @@ export function searchBlas(
   return refused[0] === undefined ? {} : { refused: refused[0] };
 }
 
-/** The library, held to the thread that calls; `undefined` where there is none, or it is of another make. */
-function open(koffi: Koffi, path: string, setUp: readonly SetUp[]): ForeignLibrary | undefined {
+/** The library, and what sets it up; `undefined` where there is none, or it is of another make. */
+function open(koffi: Koffi, path: string, setUp: readonly SetUp[]) {
   try {
     const library = koffi.load(path);
-    for (const { declaration, argument } of setUp) library.func(declaration)(argument);
-    return library;
+    const calls = setUp.map(({ declaration, argument }) => {
+      const call = library.func(declaration);
+      return () => call(argument);
+    });
+    return { library, setUp: calls };
   } catch {
     return undefined;
   }
