@@ -69,10 +69,16 @@ describe('how BLAS describes a matrix of 3 rows and 5 columns', () => {
 });
 
 describe('which products BLAS gets', () => {
-  const plan = (m: number, n: number, k: number, batch: number[] = [], shared = false) => {
+  const plan = (
+    m: number,
+    n: number,
+    k: number,
+    batch: number[] = [],
+    { shared = false, blocks = 4 } = {},
+  ) => {
     const a = { offset: 0, strides: [...batch.map(() => m * k), k, 1] };
     const b = { offset: 0, strides: [...batch.map(() => (shared ? 0 : k * n)), n, 1] };
-    return blasPlan(simplifyMatmul(product(batch, [m, n, k], a, b)));
+    return blasPlan(simplifyMatmul(product(batch, [m, n, k], a, b)), blocks);
   };
 
   test('not small ones, vectors, or few results of long sums', () => {
@@ -83,16 +89,23 @@ describe('which products BLAS gets', () => {
     expect(plan(32, 32, 32, [9])).toBeUndefined();
     expect(plan(40, 40, 40)).toBeDefined();
     expect(plan(1000, 1, 1000)).toBeDefined();
-    expect(plan(32, 32, 32, [9], true)).toBeDefined(); // one product of 288 rows
+    expect(plan(32, 32, 32, [9], { shared: true })).toBeDefined(); // one product of 288 rows
   });
 
-  test('in blocks: large ones, or a few where that pays', () => {
-    expect(plan(1024, 1024, 1024)).toMatchObject({ rows: 256, columns: 256 });
-    expect(plan(512, 512, 512)).toMatchObject({ rows: 256, columns: 128 });
-    expect(plan(128, 128, 128)).toMatchObject({ rows: 64, columns: 64 });
-    expect(plan(96, 96, 5000)).toMatchObject({ rows: 48, columns: 48 });
-    expect(plan(300, 40, 1000)).toMatchObject({ rows: 48, columns: 40 });
-    expect(plan(64, 64, 64, [64])).toMatchObject({ rows: 64, columns: 64 });
+  test('in as many blocks as are wanted, unless they would be small', () => {
+    const cut = (blocks: number, ...[m, n, k, batch]: Parameters<typeof plan>) => {
+      const found = plan(m, n, k, batch, { blocks });
+      return found && [found.rows, found.columns];
+    };
+    expect(cut(4, 1024, 1024, 1024)).toEqual([512, 512]);
+    expect(cut(16, 1024, 1024, 1024)).toEqual([256, 256]);
+    expect(cut(4, 512, 512, 512)).toEqual([256, 256]);
+    expect(cut(4, 128, 128, 128)).toEqual([64, 64]);
+    expect(cut(32, 128, 128, 128)).toEqual([64, 64]);
+    expect(cut(4, 96, 96, 5000)).toEqual([48, 48]);
+    expect(cut(8, 300, 40, 1000)).toEqual([48, 40]);
+    expect(cut(4, 5328, 384, 96)).toEqual([496, 384]);
+    expect(cut(32, 512, 512, 512, [64])).toEqual([512, 512]);
   });
 
   test('as one stage, without packing', () => {
@@ -104,7 +117,8 @@ describe('which products BLAS gets', () => {
     );
     const launch = launchOf(kernel, 2, 1);
     const stages = (blas: boolean) =>
-      compileLaunch(launch, { relaxed: false, blas }, new ModuleBuilder()).stages.length;
+      compileLaunch(launch, { relaxed: false, ...(blas && { blasBlocks: 4 }) }, new ModuleBuilder()).stages
+        .length;
     expect([stages(true), stages(false)]).toEqual([1, 2]);
   });
 });
@@ -244,7 +258,7 @@ describe.skipIf(!installed.blas)(
       let byBlas = 0;
       await checkProperty(
         fc.asyncProperty(cases, async (example) => {
-          if (blasPlan(simplifyMatmul(example.kernel))) byBlas++;
+          if (blasPlan(simplifyMatmul(example.kernel), 4)) byBlas++;
           const outputs = await runCase(one, example);
           checkSums(example, outputs);
           for (const device of [one, two, five])

@@ -62,21 +62,21 @@ const leastWork = 40_000;
 const fewRows = 4;
 const fewResults = 128;
 /** Most rows or columns of a block. */
-const mostSide = 256;
-/** Blocks are made smaller until there are so many, */
-const enoughBlocks = 8;
-/** but neither are they cut below so many rows or columns, */
+const mostSide = 512;
+/** No block is cut that has no more rows or columns than this, */
 const enoughSide = 64;
-/** nor below so many multiply-adds. */
+/** or no more multiply-adds. */
 const leastBlock = 2 ** 19;
 /** Rows and columns come in multiples of this, the last ones aside. */
 const registerSide = 16;
 
 /**
  * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it. Depends on the
- * kernel alone: the same cut whatever the number of threads, so the same bits.
+ * kernel, and on the machine by `blocks`, but not on the number of threads: the same cut, so the same bits.
+ *
+ * @param blocks - wanted for the machine: two for each of its cores
  */
-export function blasPlan(kernel: SimpleMatmul): BlasPlan | undefined {
+export function blasPlan(kernel: SimpleMatmul, blocks: number): BlasPlan | undefined {
   const { batch, m, n, k } = kernel;
   if (m <= fewRows || m * n < fewResults || m * n * k < leastWork) return undefined;
   const rank = batch.length;
@@ -85,18 +85,15 @@ export function blasPlan(kernel: SimpleMatmul): BlasPlan | undefined {
   const a = blasMatrix(m, k, aRow, aStep);
   const b = blasMatrix(k, n, bStep, bColumn);
   if (!a || !b) return undefined;
-  return { a, b, ...blocksOf(sizeOf(batch), m, n, k) };
+  return { a, b, ...cut(m, n, k, blocks / sizeOf(batch)) };
 }
 
-/**
- * Blocks: large, since each call packs its operands anew, and of even size; smaller ones where there are few for the
- * threads, as long as a block is worth a call.
- */
-function blocksOf(batch: number, m: number, n: number, k: number): { rows: number; columns: number } {
+/** Blocks of even size: as few as there may be, since each call packs its operands anew. */
+function cut(m: number, n: number, k: number, blocks: number): { rows: number; columns: number } {
   let rows = evenPart(m, mostSide);
   let columns = evenPart(n, mostSide);
   while (
-    batch * Math.ceil(m / rows) * Math.ceil(n / columns) < enoughBlocks &&
+    Math.ceil(m / rows) * Math.ceil(n / columns) < blocks &&
     Math.max(rows, columns) > enoughSide &&
     rows * columns * k > leastBlock
   ) {

@@ -9,7 +9,7 @@ import {
   type TypedArray,
 } from '@clipin/kernel';
 import { compileLaunch } from './compile';
-import { availableThreads, mostThreads, probeRelaxedSimd } from './features';
+import { availableThreads, coresOfMachine, mostThreads, probeRelaxedSimd } from './features';
 import type { Stage } from './frame';
 import type { Target } from './math';
 import { Allocator } from './memory';
@@ -294,5 +294,11 @@ export async function createWasmDevice({ threads, blas = true }: WasmDeviceOptio
   const base = allocator.allocate(Threads.controlBytes);
   const search = blas ? await findBlas(allocator, count) : {};
   const pool = await Threads.start(allocator.memory, base, count, search.blas);
-  return new WasmDevice(allocator, pool, { relaxed, blas: search.blas !== undefined }, search);
+  const blasBlocks = search.blas && 2 * Math.min(mostThreads, await coresOfMachine());
+  return new WasmDevice(
+    allocator,
+    pool,
+    { relaxed, ...(blasBlocks !== undefined && { blasBlocks }) },
+    search,
+  );
 }

@@ -9,8 +9,8 @@ import { type FunctionBuilder, imported, type Local } from './module';
 export interface Target {
   /** Fused multiply-add of the relaxed SIMD instructions. */
   readonly relaxed: boolean;
-  /** Whether a BLAS is there for matrix products. */
-  readonly blas?: boolean;
+  /** Where there is a BLAS for matrix products: the blocks into which it wants them cut. */
+  readonly blasBlocks?: number;
 }
 
 /** `a · b + c`: fused where the target can. */

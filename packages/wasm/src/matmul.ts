@@ -397,7 +397,7 @@ export function compileMatmul(
   module: ModuleBuilder,
 ): CompiledKernel {
   const simple = simplifyMatmul(kernel);
-  const blas = target.blas === true ? blasPlan(simple) : undefined;
+  const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
   if (blas) return compileBlas(launch, kernel, simple, blas, target);
   const plan = planOf(simple);
   const rank = simple.batch.length;
