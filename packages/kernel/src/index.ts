@@ -26,8 +26,11 @@ export {
   type Operand,
   type ReduceOp,
   type Reduction,
+  type RowFold,
+  type RowKernel,
   type ScatterAddKernel,
 } from './kernel';
+export { argumentsOf, type RowPasses, rowPasses } from './row';
 export { type ScalarOp, scalarOps, scalarResult } from './scalar';
 export {
   broadcastShapes,

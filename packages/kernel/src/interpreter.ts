@@ -20,8 +20,10 @@ import type {
   MatmulKernel,
   Operand,
   ReduceOp,
+  RowKernel,
   ScatterAddKernel,
 } from './kernel';
+import { rowPasses } from './row';
 import { sizeOf } from './shape';
 
 type Data = Float64Array;
@@ -59,7 +61,7 @@ function runProgram(
   program: readonly Instruction[],
   inputs: readonly Data[],
   index: readonly number[],
-  reduced: number,
+  reduced: readonly number[],
 ): number[] {
   const values: number[] = [];
   const types: DType[] = [];
@@ -76,7 +78,7 @@ function runInstruction(
   types: readonly DType[],
   inputs: readonly Data[],
   index: readonly number[],
-  reduced: number,
+  reduced: readonly number[],
 ): number {
   switch (step.op) {
     case 'constant':
@@ -84,7 +86,7 @@ function runInstruction(
     case 'index':
       return at(step.index, index);
     case 'reduced':
-      return reduced;
+      return reduced[step.fold ?? 0] ?? Number.NaN;
     case 'load': {
       for (const guard of step.guards) {
         const value = at(guard.value, index);
@@ -111,6 +113,22 @@ const folds: Record<ReduceOp, { start: (dtype: DType) => number; fold: (a: numbe
   min: { start: (dtype) => dtypes[dtype].highest, fold: Math.min },
 };
 
+/** The fold of the values that `visit` is given, as integers wrap and floats do not. */
+function foldOver(
+  op: ReduceOp,
+  dtype: DType,
+  axes: readonly number[],
+  valueAt: (index: readonly number[]) => number,
+): number {
+  const { start, fold } = folds[op];
+  const multiply = op === 'product' && dtype !== 'f32' ? Math.imul : fold;
+  let folded = start(dtype);
+  forEachIndex(axes, (index) => {
+    folded = wrap(multiply(folded, valueAt(index)), dtype);
+  });
+  return folded;
+}
+
 const wrap = (value: number, dtype: DType): number =>
   dtype === 'i32' ? value | 0 : dtype === 'u32' ? value >>> 0 : value;
 
@@ -120,7 +138,7 @@ function store(
   outputs: readonly Data[],
   index: readonly number[],
   flat: number,
-  reduced: number,
+  reduced: readonly number[] = [],
 ): void {
   const values = runProgram(body.program, inputs, index, reduced);
   body.stores.forEach((instruction, output) => {
@@ -131,17 +149,36 @@ function store(
 function runLoop(kernel: LoopKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
   const { reduction } = kernel;
   forEachIndex(kernel.axes, (index, flat) => {
-    let reduced = 0;
-    if (reduction) {
-      const { start, fold } = folds[reduction.op];
-      reduced = start(reduction.dtype);
-      const multiply = reduction.op === 'product' && reduction.dtype !== 'f32' ? Math.imul : fold;
-      forEachIndex(reduction.axes, (inner) => {
-        const values = runProgram(reduction.program, inputs, [...index, ...inner], 0);
-        reduced = wrap(multiply(reduced, values[values.length - 1] as number), reduction.dtype);
-      });
-    }
+    const valueAt = (inner: readonly number[]): number => {
+      const program = reduction?.program ?? [];
+      return runProgram(program, inputs, [...index, ...inner], [])[program.length - 1] as number;
+    };
+    const reduced = reduction ? [foldOver(reduction.op, reduction.dtype, reduction.axes, valueAt)] : [];
     store(kernel, inputs, outputs, index, flat, reduced);
+  });
+}
+
+function runRow(kernel: RowKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
+  const { program, folds: wanted, row, rowStores, stores } = kernel;
+  const length = sizeOf(row);
+  const { varies } = rowPasses(kernel);
+  const nothing = { op: 'constant', dtype: 'f32', value: 0 } as const;
+  const alongRow = program.map((step, at) => (varies[at] ? nothing : step));
+  forEachIndex(kernel.axes, (index, flat) => {
+    const reduced: number[] = [];
+    for (const { op, of } of wanted) {
+      const before = program.slice(0, of + 1);
+      const valueAt = (inner: readonly number[]): number =>
+        runProgram(before, inputs, [...index, ...inner], reduced)[of] as number;
+      reduced.push(foldOver(op, (program[of] as Instruction).dtype, row, valueAt));
+    }
+    const ofRow = runProgram(alongRow, inputs, [...index, ...row.map(() => 0)], reduced);
+    forEachIndex(row, (inner, at) => {
+      store(kernel, inputs, outputs, [...index, ...inner], flat * length + at, reduced);
+    });
+    rowStores.forEach((instruction, i) => {
+      (outputs[stores.length + i] as Data)[flat] = ofRow[instruction] as number;
+    });
   });
 }
 
@@ -154,7 +191,7 @@ function runMatmul(kernel: MatmulKernel, inputs: readonly Data[], outputs: reado
     for (let i = 0; i < k; i++) {
       sum += read(inputs, a, [...outer, row as number, i]) * read(inputs, b, [...outer, i, column as number]);
     }
-    store(kernel, inputs, outputs, index, flat, sum);
+    store(kernel, inputs, outputs, index, flat, [sum]);
   });
 }
 
@@ -252,6 +289,8 @@ function runKernel(kernel: Kernel, inputs: readonly Data[], outputs: readonly Da
   switch (kernel.kind) {
     case 'loop':
       return runLoop(kernel, inputs, outputs);
+    case 'row':
+      return runRow(kernel, inputs, outputs);
     case 'matmul':
       return runMatmul(kernel, inputs, outputs);
     case 'scatterAdd':

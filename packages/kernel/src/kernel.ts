@@ -44,8 +44,8 @@ export type Instruction =
       readonly guards: readonly Guard[];
       readonly gather?: Gather;
     }
-  /** The result of the reduction or of the matrix product, in the program that follows it. */
-  | { readonly op: 'reduced'; readonly dtype: DType }
+  /** The result of the reduction or of the matrix product, in the program that follows it; in rows, of fold `fold`. */
+  | { readonly op: 'reduced'; readonly dtype: DType; readonly fold?: number }
   | { readonly op: ScalarOp; readonly dtype: DType; readonly args: readonly number[] };
 
 /** How values are folded. Over an empty range: `sum` 0, `product` 1, `max` the lowest value, `min` the highest. */
@@ -72,6 +72,28 @@ export interface LoopKernel extends Body {
   readonly kind: 'loop';
   readonly axes: readonly number[];
   readonly reduction?: Reduction;
+}
+
+/** A fold along a row: of the values of instruction `of`, with its dtype. */
+export interface RowFold {
+  readonly op: ReduceOp;
+  readonly of: number;
+}
+
+/**
+ * Work on rows that need folds of themselves: softmax, normalization, their derivatives. At every point of `axes` lies a
+ * row, the points of `row`. There is one program over `[...axes, ...row]`; its instruction `reduced` is the result of one
+ * of `folds` over the row that the point is in. A fold may depend on folds before it.
+ *
+ * Outputs: `stores`, elementwise over `[...axes, ...row]`, then `rowStores` over `axes`, of instructions whose value is
+ * the same all along the row. The folds of a row are done before any of it is stored, and `rowStores` come last.
+ */
+export interface RowKernel extends Body {
+  readonly kind: 'row';
+  readonly axes: readonly number[];
+  readonly row: readonly number[];
+  readonly folds: readonly RowFold[];
+  readonly rowStores: readonly number[];
 }
 
 /** An input seen through an affine function. */
@@ -149,7 +171,13 @@ export interface AttentionBackwardKernel extends AttentionShape {
 }
 
 /** Work for a device. */
-export type Kernel = LoopKernel | MatmulKernel | ScatterAddKernel | AttentionKernel | AttentionBackwardKernel;
+export type Kernel =
+  | LoopKernel
+  | RowKernel
+  | MatmulKernel
+  | ScatterAddKernel
+  | AttentionKernel
+  | AttentionBackwardKernel;
 
 /** A kernel with its buffers, given as positions in the table that `Program.run` receives. */
 export interface Launch {

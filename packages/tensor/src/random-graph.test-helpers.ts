@@ -381,6 +381,23 @@ const reduce: Maker = (source) => {
   return step(`${op} ${axes}`, [x], (t) => t[op](axes, { keepDims }), keepDims ? kept : folded);
 };
 
+/** A value beside a fold of its own last axes: the rows that one kernel may compute. */
+const besideFold: Maker = (source) => {
+  const x = source.find(({ dtype, shape }) => dtype === 'f32' && shape.length > 0 && sizeOf(shape) > 0);
+  if (!x) return undefined;
+  const { choices } = source;
+  const { shape } = x.value;
+  const first = choices.below(shape.length);
+  const axes = shape.map((_, axis) => axis).slice(first);
+  const op = choices.pick(['sum', 'max', 'min'] as const);
+  const method = choices.pick(['add', 'sub', 'maximum', 'less'] as const);
+  const kept = shape.map((n, axis) => (axis < first ? n : 1));
+  const folded = plain.reshape(plain.reduce(op, x.value, axes), kept);
+  const scalar = isRenamed(method) ? renamed[method] : method;
+  const result = plain.elementwise(scalar, method === 'less' ? 'bool' : 'f32', x.value, folded);
+  return step(`${method} ${op} ${axes}`, [x], (t) => t[method](t[op](axes, { keepDims: true })), result);
+};
+
 const matmul: Maker = (source) => {
   const a = source.find(({ dtype, shape }) => dtype === 'f32' && shape.length >= 2);
   if (!a) return undefined;
@@ -494,5 +511,18 @@ const makers: readonly Maker[] = [
     expand,
     slice,
   ],
-  ...[slice, pad, concatenate, reduce, reduce, matmul, gather, scatterAdd, attention, create],
+  ...[
+    slice,
+    pad,
+    concatenate,
+    reduce,
+    reduce,
+    besideFold,
+    besideFold,
+    matmul,
+    gather,
+    scatterAdd,
+    attention,
+    create,
+  ],
 ];

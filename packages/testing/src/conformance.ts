@@ -21,6 +21,7 @@ import {
   checkWritesBetweenRuns,
 } from './conformance/programs-of-launches';
 import { attentionBackwardCases, attentionCases, scatterAddCases } from './conformance/routines';
+import { rowCases } from './conformance/rows';
 import { checkCase, type KernelCase } from './conformance/run-case';
 import { checkSpecialValues } from './conformance/special-values';
 
@@ -59,6 +60,8 @@ export function deviceConformance(
       'loop nests in place': inPlaceCases,
       reductions: reductionCases(),
       'reductions in place': reductionCases(true),
+      rows: rowCases(),
+      'rows in place': rowCases(true),
       'matrix products': matmulCases(),
       'matrix products in place': matmulCases(true),
       'scatter-add': scatterAddCases,

@@ -7,8 +7,9 @@ import { compileMap } from './loop';
 import type { Target } from './math';
 import { compileMatmul } from './matmul';
 import type { ModuleBuilder } from './module';
-import { simplifyLoop } from './nest';
+import { simplifyLoop, simplifyRow } from './nest';
 import { compileReduce } from './reduce';
+import { compileRow } from './row';
 import { compileScatterAdd } from './scatter';
 
 /** Stages for a launch; helper functions go into `module`, the stages' own functions are the caller's to add. */
@@ -23,6 +24,8 @@ export function compileLaunch(launch: Launch, target: Target, module: ModuleBuil
         ? compileReduce(launch, { ...simple, reduction }, target)
         : compileMap(launch, simple, target);
     }
+    case 'row':
+      return compileRow(launch, simplifyRow(kernel), target);
     case 'matmul':
       return compileMatmul(launch, kernel, target, module);
     case 'scatterAdd':
@@ -38,6 +41,7 @@ export function compileLaunch(launch: Launch, target: Target, module: ModuleBuil
 function isEmpty(kernel: Kernel): boolean {
   switch (kernel.kind) {
     case 'loop':
+    case 'row':
       return sizeOf(kernel.axes) === 0;
     case 'matmul':
       return sizeOf(kernel.batch) * kernel.m * kernel.n === 0;

@@ -9,6 +9,7 @@ import {
   type Instruction,
   type Kernel,
   type ReduceOp,
+  type ScalarOp,
 } from '@clipin/kernel';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Case, distanceFromReference, noise, runCase, wholeNumbers } from './compare.test-helpers';
@@ -148,6 +149,56 @@ describe('reductions', () => {
     for (const op of ['sum', 'product', 'max', 'min'] as const) {
       await check({ kernel: reduce([5], [0], [1, 5], op), inputs: [f32(0)], outputs: [output(5)] }, 0);
     }
+  });
+});
+
+describe('rows', () => {
+  const fold = (number: number): Instruction => ({ ...reduced, fold: number });
+  const step = (op: ScalarOp, ...args: number[]): Instruction => ({ op, dtype: 'f32', args });
+  /** `exp(x − max) / Σ exp(x − max)`, and `max + log Σ exp(x − max)`. */
+  const softmax = (axes: number[], row: number[], strides: number[]): Kernel => ({
+    ...{ kind: 'row', axes, row },
+    program: [
+      ...[load(0, strides), fold(0), step('subtract', 0, 1), step('exp', 2), fold(1)],
+      ...[step('divide', 3, 4), step('log', 4), step('add', 1, 6)],
+    ],
+    folds: [
+      { op: 'max', of: 0 },
+      { op: 'sum', of: 3 },
+    ],
+    ...{ stores: [5], rowStores: [7] },
+  });
+  const shapes: Record<string, [number[], number[], number[]]> = {
+    'short, in groups': [[261], [33], [33, 1]],
+    'groups cut short by the axis': [[9, 37], [20], [740, 20, 1]],
+    'of one group each': [[300], [700], [700, 1]],
+    long: [[5], [4099], [4099, 1]],
+    'of two axes': [[150], [7, 9], [126, 18, 1]],
+    'that lie across': [[150], [40], [1, 150]],
+    'of one element': [[200], [1], [1, 1]],
+    'a single one': [[], [100], [1]],
+    'with rows swapped': [[70, 40], [16], [16, 1120, 1]],
+  };
+  test.each(Object.entries(shapes))('softmax of rows: %s', async (_, [axes, row, strides]) => {
+    const [size, length] = [axes, row].map((shape) => shape.reduce((a, b) => a * b, 1)) as [number, number];
+    const outputs = [output(size * length), output(size)];
+    // A sum of n powers is off by n roundings, relative to itself; a logarithm by as much, absolutely.
+    const tolerance = (length + 32) * u;
+    await check(
+      { kernel: softmax(axes, row, strides), inputs: [f32(2 * size * length)], outputs },
+      tolerance,
+    );
+  });
+
+  test('folds of nothing, and what does not depend on them', async () => {
+    const kernel: Kernel = {
+      ...{ kind: 'row', axes: [130], row: [0] },
+      program: [load(0, [0, 1]), fold(0), load(1, [1, 0]), step('exp', 2), step('add', 1, 3)],
+      folds: [{ op: 'sum', of: 0 }],
+      ...{ stores: [0], rowStores: [4, 1] },
+    };
+    const outputs = [output(0), output(130), output(130)];
+    await check({ kernel, inputs: [f32(0), f32(130)], outputs }, 16 * u);
   });
 });
 

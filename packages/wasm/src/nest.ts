@@ -2,7 +2,7 @@
  * Loop nests in their shortest form: axes of one element are dropped, and neighbours that every affine function walks
  * as if they were one axis become one.
  */
-import type { Affine, Body, Instruction, LoopKernel, MatmulKernel } from '@clipin/kernel';
+import type { Affine, Body, Instruction, LoopKernel, MatmulKernel, RowKernel } from '@clipin/kernel';
 
 /** The affine functions of a program. */
 export const affinesOf = (program: readonly Instruction[]): Affine[] =>
@@ -90,6 +90,20 @@ export function simplifyLoop(kernel: LoopKernel): LoopKernel {
         program: mapAffines(reduction.program, (affine) => pick(affine, merged.keep)),
       },
     }),
+  };
+}
+
+/** The same rows with as few axes as possible. */
+export function simplifyRow(kernel: RowKernel): RowKernel {
+  const { axes, row, program } = kernel;
+  const outer = axes.length;
+  const merged = mergeAxes([...axes, ...row], affinesOf(program), (axis) => axis === outer);
+  const count = merged.keep.filter((axis) => axis < outer).length;
+  return {
+    ...kernel,
+    axes: merged.axes.slice(0, count),
+    row: merged.axes.slice(count),
+    program: mapAffines(program, (affine) => pick(affine, merged.keep)),
   };
 }
 

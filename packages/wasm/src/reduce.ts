@@ -26,9 +26,14 @@ type ReducingKernel = LoopKernel & { readonly reduction: Reduction };
 
 const folds: Record<Reduction['op'], ScalarOp> = { sum: 'add', product: 'multiply', max: 'max', min: 'min' };
 
-const fold = ({ op: name, dtype }: Reduction, a: Code, b: Code): Code => combine(folds[name], dtype, a, b);
+type Fold = Pick<Reduction, 'op' | 'dtype'>;
 
-function startOf({ op: name, dtype }: Reduction): Code {
+/** Two values folded, lane by lane. */
+export const foldValues = ({ op: name, dtype }: Fold, a: Code, b: Code): Code =>
+  combine(folds[name], dtype, a, b);
+
+/** What a fold starts from. */
+export function foldStart({ op: name, dtype }: Fold): Code {
   const { lowest, highest } = dtypes[dtype];
   return constant(dtype, { sum: 0, product: 1, max: lowest, min: highest }[name]);
 }
@@ -197,8 +202,8 @@ class ReduceStage {
           const sum = sums[u] as Local;
           const value = emitter.value(number, u).get;
           const mask = i32x4(-1, count > 1 ? -1 : 0, count > 2 ? -1 : 0, count > 3 ? -1 : 0);
-          const masked = count === 4 ? value : op('v128.bitselect', value, startOf(reduction), mask);
-          return sum.set(fold(reduction, sum.get, masked));
+          const masked = count === 4 ? value : op('v128.bitselect', value, foldStart(reduction), mask);
+          return sum.set(foldValues(reduction, sum.get, masked));
         }),
         emitter.advance(4 * lanes.length),
       ];
@@ -213,14 +218,14 @@ class ReduceStage {
       const { indices, code } = frame.split(item.get, [plan.segments, ...this.axes.slice(0, outer)]);
       const place = indices.slice(1).map((index) => index.get);
       const halves = (lanes: readonly [number, number, number, number]): Code =>
-        total.set(fold(reduction, total.get, shuffle(total.get, total.get, lanes)));
+        total.set(foldValues(reduction, total.get, shuffle(total.get, total.get, lanes)));
       return [
         code,
         this.segment.set((indices[0] as Local).get),
         this.bounds(),
-        sums.map((sum) => sum.set(startOf(reduction))),
+        sums.map((sum) => sum.set(foldStart(reduction))),
         this.around(inner, place),
-        sums.slice(1).map((sum) => total.set(fold(reduction, total.get, sum.get))),
+        sums.slice(1).map((sum) => total.set(foldValues(reduction, total.get, sum.get))),
         halves([2, 3, 0, 1]),
         halves([1, 0, 3, 2]),
         this.finish(frame, [this.segment.get, ...place], -1, [total], [1]),
@@ -266,14 +271,14 @@ class ReduceStage {
           emitter.turn(lanes),
           lanes.map((_, u) => {
             const sum = sums[u] as Local;
-            return sum.set(fold(reduction, sum.get, emitter.value(number, u).get));
+            return sum.set(foldValues(reduction, sum.get, emitter.value(number, u).get));
           }),
           emitter.advance(1),
         ];
         return [before, f.loop(position, this.from(plan.looped), this.to(plan.looped), turn)];
       };
       return [
-        lanes.map((_, u) => (sums[u] as Local).set(startOf(reduction))),
+        lanes.map((_, u) => (sums[u] as Local).set(foldStart(reduction))),
         this.around(inner, outerPlace),
         this.finish(frame, [this.segment.get, ...outerPlace], vector, sums, lanes),
       ];

@@ -1,7 +1,7 @@
 /** The schedules that small random kernels do not reach: large tiles, pieces, workgroups for one sum, many workgroups. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WebgpuDevice } from './device';
-import { addLaunch, matmulLaunch, reduceLaunch } from './test-kernels';
+import { addLaunch, matmulLaunch, reduceLaunch, softmaxLaunch } from './test-kernels';
 import { differenceFromReference, noise, runOn, softwareDevice } from './test-support';
 
 // f32 sums of n products of numbers up to 1 are off by less than n · 2⁻²⁴, relative to 1 + |sum| by much less.
@@ -74,6 +74,16 @@ describe.each(['software', 'hardware'] as const)('sums under %s schedules', (pro
   test('of rows', () => check(reduceLaunch([7], [260], [260, 1]), 1820, 7, 260));
   test('over two axes with one between', () =>
     check(reduceLaunch([6], [40, 36], [36, 216, 1]), 8640, 6, 1440));
+  test.each([
+    [70, 12],
+    [9, 67],
+    [5, 260],
+    [3, 2052],
+  ])('softmax of %i rows of %i', async (rows, length) => {
+    const table = [noise(rows * length), noise(rows * length, 2), noise(rows, 3)];
+    const error = await differenceFromReference(device, [softmaxLaunch(rows, length)], table);
+    expect(error).toBeLessThan(tolerance(length + 32));
+  });
   test('maxima in pieces', () => check(reduceLaunch([], [5001], [1], 'max'), 5001, 1, 1));
 });
 

@@ -52,6 +52,33 @@ export const reduceLaunch = (
   outputTypes: [f32],
 });
 
+/** Buffer 1: `exp(x − max) / Σ exp(x − max)` of the rows of buffer 0; buffer 2: their sums. */
+export const softmaxLaunch = (rows: number, length: number): Launch => ({
+  kernel: {
+    kind: 'row',
+    axes: [rows],
+    row: [length],
+    program: [
+      load(0, [length, 1]),
+      { op: 'reduced', dtype: f32, fold: 0 },
+      { op: 'subtract', dtype: f32, args: [0, 1] },
+      { op: 'exp', dtype: f32, args: [2] },
+      { op: 'reduced', dtype: f32, fold: 1 },
+      { op: 'divide', dtype: f32, args: [3, 4] },
+    ],
+    folds: [
+      { op: 'max', of: 0 },
+      { op: 'sum', of: 3 },
+    ],
+    stores: [5],
+    rowStores: [4],
+  },
+  inputs: [0],
+  inputTypes: [f32],
+  outputs: [1, 2],
+  outputTypes: [f32, f32],
+});
+
 /** Buffer 0 times buffer 1, either transposed, into buffer 2; with `bias`, buffer 3 `[n]` is added. */
 export function matmulLaunch(
   { batch = [], m, n, k }: { batch?: readonly number[]; m: number; n: number; k: number },

@@ -2,7 +2,7 @@
  * Fewer, longer loops: neighbouring axes that every affine function walks as if they were one become one, and axes of
  * size 1 disappear. Devices then see `[5184, 96]` or `[497664]` instead of `[144, 36, 3, 32]`.
  */
-import type { Affine, Body, Instruction, Reduction, Shape } from '@clipin/kernel';
+import type { Affine, Body, Instruction, Reduction, RowKernel, Shape } from '@clipin/kernel';
 
 /** Which old axes each new axis is made of, innermost last. */
 type Groups = readonly (readonly number[])[];
@@ -80,5 +80,20 @@ export function coalesce({ axes, body, reduction, kept }: Loops): Loops {
       axes: extentsOf(innerGroups, extents),
       program: rewrite(reduction.program, [...outerGroups, ...innerGroups]),
     },
+  };
+}
+
+/** The same rows over fewer axes. */
+export function coalesceRow(kernel: RowKernel): RowKernel {
+  const { axes, row, program } = kernel;
+  const extents = [...axes, ...row];
+  const affines = [...affinesOf(program)];
+  const outer = group(extents, affines, 0, axes.length);
+  const inner = group(extents, affines, axes.length, extents.length);
+  return {
+    ...kernel,
+    axes: extentsOf(outer, extents),
+    row: extentsOf(inner, extents),
+    program: rewrite(program, [...outer, ...inner]),
   };
 }

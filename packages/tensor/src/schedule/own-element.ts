@@ -1,12 +1,20 @@
 /** Whether a kernel's body reads an input element by element: then it may be written over, or computed in the same kernel. */
-import { contiguousStrides, type LoopKernel, type MatmulKernel, type Shape } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  type LoopKernel,
+  type MatmulKernel,
+  type RowKernel,
+  type Shape,
+} from '@clipin/kernel';
 
 /** Kernels with a body. */
-export type BodyKernel = LoopKernel | MatmulKernel;
+export type BodyKernel = LoopKernel | RowKernel | MatmulKernel;
 
 /** The loops that a kernel's body runs over. */
-export const bodyAxes = (kernel: BodyKernel): Shape =>
-  kernel.kind === 'loop' ? kernel.axes : [...kernel.batch, kernel.m, kernel.n];
+export function bodyAxes(kernel: BodyKernel): Shape {
+  if (kernel.kind === 'matmul') return [...kernel.batch, kernel.m, kernel.n];
+  return kernel.kind === 'row' ? [...kernel.axes, ...kernel.row] : kernel.axes;
+}
 
 /** Whether the body reads these inputs nowhere but at the element that it computes. */
 export function readsOwnElement(kernel: BodyKernel, isMeant: (input: number) => boolean): boolean {

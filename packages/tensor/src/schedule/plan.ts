@@ -37,11 +37,12 @@ const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].
 
 /** Whether `kernel` reads input `number` only at the element that it writes next. */
 function mayOverwrite(kernel: Kernel, number: number): boolean {
-  if (kernel.kind !== 'loop' && kernel.kind !== 'matmul') return false;
+  if (kernel.kind !== 'loop' && kernel.kind !== 'row' && kernel.kind !== 'matmul') return false;
+  const reduction = kernel.kind === 'loop' ? kernel.reduction : undefined;
   const elsewhere =
     kernel.kind === 'matmul'
       ? kernel.a.input === number || kernel.b.input === number
-      : kernel.reduction?.program.some((step) => step.op === 'load' && step.input === number);
+      : reduction?.program.some((step) => step.op === 'load' && step.input === number);
   return !elsewhere && readsOwnElement(kernel, (input) => input === number);
 }
 

@@ -32,7 +32,7 @@ export class CannotFuse extends Error {
 export interface Draft {
   readonly root: Node;
   /** Nodes that kernels store. */
-  readonly roots: ReadonlySet<Node>;
+  readonly roots: Pick<ReadonlySet<Node>, 'has'>;
   /** Buffers that the kernel reads, in order of first use. */
   readonly inputs: Node[];
   /** The reduction or product that the kernel is built around, and where its result lies in the loops. */
@@ -62,7 +62,7 @@ export function inputNumber(draft: Draft, node: Node): number {
 
 /** Writes one scalar program over loops of these extents. */
 export class ProgramWriter {
-  readonly #list = new InstructionList();
+  protected readonly list = new InstructionList();
   readonly #visited = new Map<string, number>();
 
   constructor(
@@ -74,7 +74,7 @@ export class ProgramWriter {
 
   /** The program up to and including instruction `result`. */
   program(result: number): Instruction[] {
-    return this.#list.instructions.slice(0, result + 1);
+    return this.list.instructions.slice(0, result + 1);
   }
 
   /** The instruction that computes the element of `node` at these coordinates. */
@@ -89,11 +89,11 @@ export class ProgramWriter {
 
   #load(node: Node, index: Affine, guards: readonly Guard[]): number {
     const input = inputNumber(this.draft, node);
-    return this.#list.emit({ op: 'load', dtype: node.dtype, input, index: this.#tidy(index), guards });
+    return this.list.emit({ op: 'load', dtype: node.dtype, input, index: this.tidy(index), guards });
   }
 
   /** Strides of axes that do not move are 0, so that equal positions look equal. */
-  #tidy({ offset, strides }: Affine): Affine {
+  protected tidy({ offset, strides }: Affine): Affine {
     return {
       offset,
       strides: strides.map((stride, axis) => ((this.extents[axis] as number) > 1 ? stride : 0)),
@@ -108,22 +108,22 @@ export class ProgramWriter {
     }
     switch (operation.kind) {
       case 'constant':
-        return this.#list.emit({ op: 'constant', dtype: node.dtype, value: operation.value });
+        return this.list.emit({ op: 'constant', dtype: node.dtype, value: operation.value });
       case 'iota':
-        return this.#list.emit({
+        return this.list.emit({
           op: 'index',
           dtype: 'i32',
-          index: this.#tidy(coordinates[operation.axis] as Affine),
+          index: this.tidy(coordinates[operation.axis] as Affine),
         });
       case 'scalar': {
         const args = node.inputs.map((input) => this.visit(input, coordinates, guards));
-        return this.#list.emit({ op: operation.op, dtype: node.dtype, args });
+        return this.list.emit({ op: operation.op, dtype: node.dtype, args });
       }
       case 'gather':
         return this.#gather(node, operation.batchDims, coordinates, guards);
       case 'reduce':
       case 'matmul':
-        return this.#anchor(node, coordinates, guards);
+        return this.anchor(node, coordinates, guards);
       default:
         if (!isMovement(operation)) throw new CannotFuse(node);
         return this.#move(node, coordinates, guards);
@@ -148,20 +148,20 @@ export class ProgramWriter {
 
   /** Zero where a guard does not hold. A load knows its guards already. */
   #orZero(value: number, guards: readonly Guard[], { dtype }: Node): number {
-    const instruction = this.#list.instructions[value] as Instruction;
+    const instruction = this.list.instructions[value] as Instruction;
     if (instruction.op === 'load' || (instruction.op === 'constant' && instruction.value === 0)) return value;
     const conditions = guards.flatMap(({ value: position, size }) => {
-      const at = this.#list.emit({ op: 'index', dtype: 'i32', index: this.#tidy(position) });
-      const zero = this.#list.emit({ op: 'constant', dtype: 'i32', value: 0 });
-      const end = this.#list.emit({ op: 'constant', dtype: 'i32', value: size });
+      const at = this.list.emit({ op: 'index', dtype: 'i32', index: this.tidy(position) });
+      const zero = this.list.emit({ op: 'constant', dtype: 'i32', value: 0 });
+      const end = this.list.emit({ op: 'constant', dtype: 'i32', value: size });
       return [
-        this.#list.emit({ op: 'lessEqual', dtype: 'bool', args: [zero, at] }),
-        this.#list.emit({ op: 'less', dtype: 'bool', args: [at, end] }),
+        this.list.emit({ op: 'lessEqual', dtype: 'bool', args: [zero, at] }),
+        this.list.emit({ op: 'less', dtype: 'bool', args: [at, end] }),
       ];
     });
-    const inside = conditions.reduce((a, b) => this.#list.emit({ op: 'and', dtype: 'bool', args: [a, b] }));
-    const nothing = this.#list.emit({ op: 'constant', dtype, value: 0 });
-    return this.#list.emit({ op: 'select', dtype, args: [inside, value, nothing] });
+    const inside = conditions.reduce((a, b) => this.list.emit({ op: 'and', dtype: 'bool', args: [a, b] }));
+    const nothing = this.list.emit({ op: 'constant', dtype, value: 0 });
+    return this.list.emit({ op: 'select', dtype, args: [inside, value, nothing] });
   }
 
   #gather(node: Node, batchDims: number, coordinates: Coordinates, guards: readonly Guard[]): number {
@@ -174,11 +174,11 @@ export class ProgramWriter {
       fixed(0, rank),
       ...coordinates.slice(indices.shape.length),
     ];
-    return this.#list.emit({
+    return this.list.emit({
       op: 'load',
       dtype: node.dtype,
       input: inputNumber(this.draft, base),
-      index: this.#tidy(flatten(position, x.shape, rank)),
+      index: this.tidy(flatten(position, x.shape, rank)),
       guards,
       gather: {
         at,
@@ -189,11 +189,11 @@ export class ProgramWriter {
   }
 
   /** The result of the reduction or product of this kernel, if `node` can be it. */
-  #anchor(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {
+  protected anchor(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {
     const { draft, extents } = this;
     const rank = extents.length;
-    const here = this.#tidy(flatten(coordinates, node.shape, rank));
-    const stored = this.#tidy(flatten(identity(rank), draft.root.shape, rank));
+    const here = this.tidy(flatten(coordinates, node.shape, rank));
+    const stored = this.tidy(flatten(identity(rank), draft.root.shape, rank));
     const element =
       sizeOf(node.shape) === sizeOf(draft.root.shape) &&
       here.offset === 0 &&
@@ -201,6 +201,6 @@ export class ProgramWriter {
     const fits = !this.inReduction && guards.length === 0 && element && (draft.anchor?.node ?? node) === node;
     if (!fits) throw new CannotFuse(node);
     draft.anchor ??= { node, coordinates };
-    return this.#list.emit({ op: 'reduced', dtype: node.dtype });
+    return this.list.emit({ op: 'reduced', dtype: node.dtype });
   }
 }

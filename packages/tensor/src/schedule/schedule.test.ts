@@ -1,5 +1,5 @@
 /** What fuses: the number of kernels, their buffers, and that huge graphs take linear work. */
-import { createReferenceDevice, type DeviceLimits } from '@clipin/kernel';
+import { createReferenceDevice, type DeviceLimits, type Kernel, type RowKernel } from '@clipin/kernel';
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -8,6 +8,7 @@ import {
   evaluate,
   logSoftmax,
   normal,
+  oneHot,
   randomKey,
   setDefaultDevice,
   softmax,
@@ -58,25 +59,6 @@ describe('kernels', () => {
       k: 4,
       b: { index: { strides: [1, 4] } },
     });
-  });
-
-  test('layerNorm takes 3', () => {
-    expect(count(layerNorm(leaf(6, 8), leaf(8), leaf(8)))).toBeLessThanOrEqual(3);
-  });
-
-  test('layerNorm of a residual sum takes 4', () => {
-    expect(
-      count(layerNorm(leaf(6, 8).add(leaf(6, 8)).add(leaf(6, 8)), leaf(8), leaf(8))),
-    ).toBeLessThanOrEqual(4);
-  });
-
-  test('softmax takes 4, logSoftmax 3', () => {
-    expect(count(softmax(leaf(6, 8)))).toBeLessThanOrEqual(4);
-    expect(count(logSoftmax(leaf(6, 8)))).toBeLessThanOrEqual(3);
-  });
-
-  test('variance takes 2', () => {
-    expect(count(variance(leaf(6, 8), 1))).toBeLessThanOrEqual(2);
   });
 
   test('a normal sample takes few', () => {
@@ -145,6 +127,85 @@ describe('kernels', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('kernels of rows', () => {
+  const rows = (kernel: Kernel | undefined): RowKernel => {
+    if (kernel?.kind !== 'row') throw new Error(`${kernel?.kind} is not a kernel of rows`);
+    return kernel;
+  };
+  const kinds = (...outputs: Tensor[]) => kernels(...outputs).map(({ kernel }) => kernel.kind);
+
+  test('softmax, logSoftmax, layerNorm and variance are one', () => {
+    for (const make of [softmax, logSoftmax, (x: Tensor) => layerNorm(x, leaf(8), leaf(8))]) {
+      const [step, ...others] = kernels(make(leaf(6, 8)));
+      expect(others).toEqual([]);
+      expect(rows(step?.kernel)).toMatchObject({ axes: [6], row: [8], rowStores: [] });
+      expect(rows(step?.kernel).folds).toHaveLength(2);
+    }
+    expect(kinds(variance(leaf(6, 8), 1))).toEqual(['row']);
+  });
+
+  test('over two axes, of a tensor of any rank, in any order of the axes before them', () => {
+    const x = leaf(3, 2, 4, 5);
+    const [step, ...others] = kernels(
+      x.transpose([1, 0, 2, 3]).sub(x.transpose([1, 0, 2, 3]).mean([2, 3], { keepDims: true })),
+    );
+    expect(others).toEqual([]);
+    expect(rows(step?.kernel)).toMatchObject({ axes: [2, 3], row: [20] });
+  });
+
+  test('a residual sum is stored beside the layerNorm of it, and what its derivative reads', () => {
+    const x = leaf(6, 8).add(leaf(6, 8)).add(leaf(6, 8));
+    const mean = x.mean(-1);
+    const [step, ...others] = kernels(layerNorm(x, leaf(8), leaf(8)), x, mean);
+    expect(others).toEqual([]);
+    expect(rows(step?.kernel).stores).toHaveLength(2);
+    expect(step?.outputs.map(({ shape }) => shape)).toEqual([[6, 8], [6, 8], [6]]);
+  });
+
+  test('cross-entropy takes one and its mean another', () => {
+    const labels = leaf(6).cast('i32');
+    const loss = logSoftmax(leaf(6, 8)).mul(oneHot(labels, 8)).sum(1);
+    const [step] = kernels(loss);
+    expect(rows(step?.kernel)).toMatchObject({ stores: [], rowStores: [expect.any(Number)] });
+    expect(kinds(loss.mean())).toEqual(['row', 'loop']);
+  });
+
+  test('folds that are alike are computed once', () => {
+    const x = leaf(6, 8);
+    const [step] = kernels(x.sub(x.max(1, { keepDims: true })).div(x.max(1, { keepDims: true })));
+    expect(rows(step?.kernel).folds).toHaveLength(1);
+  });
+
+  test('columns, and rows of something else, stay apart', () => {
+    const x = leaf(90, 90);
+    expect(kinds(x.sub(x.sum(0)))).not.toContain('row');
+    expect(kinds(x.sub(x.sum(1)))).not.toContain('row');
+    expect(kinds(x.sub(x.sum(1).flip(0).expandDims(1)))).not.toContain('row');
+  });
+
+  test('rows too long for a cache, or too few for the threads, stay apart', () => {
+    const centered = (x: Tensor) => x.sub(x.mean(-1, { keepDims: true }));
+    expect(kinds(centered(leaf(40, 2 ** 14)))).toEqual(['row']);
+    expect(kinds(centered(leaf(40, 2 ** 14 + 1)))).not.toContain('row');
+    expect(kinds(centered(leaf(4, 2 ** 13)))).not.toContain('row');
+    expect(kinds(centered(leaf(4, 2 ** 12)))).toEqual(['row']);
+  });
+
+  test('a step in between that others wait for keeps them apart', () => {
+    const x = leaf(6, 8);
+    const total = x.sum(1, { keepDims: true });
+    const product = total.matmul(leaf(1, 8));
+    expect(kinds(product, x.div(total))).toEqual(['loop', 'matmul', 'loop']);
+  });
+
+  test('no more buffers than the device allows', () => {
+    const parts = Array.from({ length: 7 }, () => leaf(6, 8));
+    const x = parts.reduce((sum, part) => sum.add(part));
+    for (const { inputs, outputs } of kernels(layerNorm(x, leaf(8), leaf(8)), x))
+      expect(new Set([...inputs, ...outputs]).size).toBeLessThanOrEqual(limits.kernelBuffers);
   });
 });
 

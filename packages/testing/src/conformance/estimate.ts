@@ -199,8 +199,7 @@ export function estimateFold(
   if (dtype !== 'f32') return anyInteger(dtype);
   if (op === 'max' || op === 'min') return count > 0 ? value : undefined;
   if (op === 'sum') {
-    // An empty or partial sum lies between 0 and n times the extremes.
-    const [low, high] = [Math.min(0, count * value.low), Math.max(0, count * value.high)];
+    const [low, high] = [count * value.low, count * value.high];
     const size = count * magnitude(value);
     return sharp(
       value.error === 0 && value.step > 0 && size / value.step <= 2 ** 24

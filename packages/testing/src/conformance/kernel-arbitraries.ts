@@ -15,14 +15,16 @@ import {
 import type { KernelCase } from './run-case';
 import { shapes, unguardedMovements, viewOf } from './views';
 
-interface BodyPick {
+/** What a body is made of. */
+export interface BodyPick {
   readonly leaves: readonly LeafPick[];
   readonly steps: readonly StepPick[];
   /** Values to store beside the last one. */
   readonly stores: readonly number[];
 }
 
-const bodies = (least: number): fc.Arbitrary<BodyPick> =>
+/** Bodies of at least so many leaves. */
+export const bodies = (least: number): fc.Arbitrary<BodyPick> =>
   fc.record({
     leaves: fc.array(leaves, { minLength: least, maxLength: 3 }),
     steps: fc.array(steps, { maxLength: 8 }),
@@ -32,7 +34,7 @@ const bodies = (least: number): fc.Arbitrary<BodyPick> =>
 const lastOf = ({ program }: Draft): number => program.length - 1;
 
 /** A case of one kernel: inputs first in the table, then outputs, unless they go to the buffers named `inPlace`. */
-function caseOf(
+export function caseOf(
   kernel: Kernel,
   inputs: Inputs,
   outputs: readonly { readonly dtype: DType; readonly length: number; readonly error: number }[],
@@ -55,12 +57,14 @@ function caseOf(
   };
 }
 
-const storesOf = (draft: Draft, { stores }: BodyPick): number[] => [
+/** What a body stores: its last value, and some others. */
+export const storesOf = (draft: Draft, { stores }: BodyPick): number[] => [
   lastOf(draft),
   ...stores.map((store) => store % draft.program.length),
 ];
 
-const outputsOf = (draft: Draft, stores: readonly number[], length: number) =>
+/** The outputs that stores of values make, each of `length` elements. */
+export const outputsOf = (draft: Draft, stores: readonly number[], length: number) =>
   stores.map((store) => ({
     dtype: (draft.program[store] as Instruction).dtype,
     length,
@@ -68,7 +72,7 @@ const outputsOf = (draft: Draft, stores: readonly number[], length: number) =>
   }));
 
 /** For each store, an input of its type from the body's own leaves, no input twice. */
-function targetsInPlace(draft: Draft, stores: readonly number[]): (number | undefined)[] {
+export function targetsInPlace(draft: Draft, stores: readonly number[]): (number | undefined)[] {
   const free = draft.program.flatMap((step) => (step.op === 'load' ? [step] : []));
   return stores.map((store) => {
     const found = free.findIndex(({ dtype }) => dtype === draft.program[store]?.dtype);
@@ -76,7 +80,8 @@ function targetsInPlace(draft: Draft, stores: readonly number[]): (number | unde
   });
 }
 
-const asPlainLoads = (body: BodyPick): BodyPick => ({
+/** The same body, each leaf of it a whole input as it lies. */
+export const asPlainLoads = (body: BodyPick): BodyPick => ({
   ...body,
   leaves: body.leaves.map((leaf) => ({ ...leaf, kind: 'load', movements: [] })),
 });
@@ -135,7 +140,7 @@ export const reductionCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
     });
 
 /** The fold asked for, of the last value that it can fold; else the sum, or for truth values the maximum. */
-function foldOf(op: ReduceOp, { program, estimates }: Draft, count: number) {
+export function foldOf(op: ReduceOp, { program, estimates }: Draft, count: number) {
   for (const tried of [op, 'sum', 'max'] as const) {
     for (let end = program.length; end > 0; end--) {
       const { dtype } = program[end - 1] as Instruction;

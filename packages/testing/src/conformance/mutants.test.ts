@@ -5,6 +5,7 @@ import {
   type Device,
   type Instruction,
   type Kernel,
+  type RowKernel,
   type ScalarOp,
 } from '@clipin/kernel';
 import fc from 'fast-check';
@@ -12,6 +13,7 @@ import { expect, test } from 'vitest';
 import { checkProperty } from '../check-property';
 import { inPlaceCases, loopCases, matmulCases, reductionCases } from './kernel-arbitraries';
 import { attentionBackwardCases, attentionCases, scatterAddCases } from './routines';
+import { rowCases } from './rows';
 import { checkCase, type KernelCase } from './run-case';
 
 /** The reference device, running other kernels than it was given, or on other data. */
@@ -31,9 +33,9 @@ function mutant(
 const changeSteps =
   (change: (step: Instruction) => Instruction) =>
   (kernel: Kernel): Kernel => {
-    if (kernel.kind !== 'loop' && kernel.kind !== 'matmul') return kernel;
+    if (!('program' in kernel)) return kernel;
     const program = kernel.program.map(change);
-    if (kernel.kind === 'matmul' || !kernel.reduction) return { ...kernel, program };
+    if (kernel.kind !== 'loop' || !kernel.reduction) return { ...kernel, program };
     return {
       ...kernel,
       program,
@@ -51,12 +53,16 @@ const changeAttention = (change: (kernel: AttentionShape) => Partial<AttentionSh
       : kernel,
   );
 
+const changeRows = (change: (kernel: RowKernel) => Partial<RowKernel>) =>
+  mutant((kernel) => (kernel.kind === 'row' ? { ...kernel, ...change(kernel) } : kernel));
+
 /** Eleven bits, as f16 and the matrix units of GPUs keep. */
 const halfPrecision = (value: number): number => Number(value.toPrecision(4));
 
 const families: Record<string, fc.Arbitrary<KernelCase>> = {
   loops: fc.oneof(loopCases, inPlaceCases),
   reductions: fc.oneof(reductionCases(), reductionCases(true)),
+  rows: fc.oneof(rowCases(), rowCases(true)),
   products: fc.oneof(matmulCases(), matmulCases(true)),
   scatterAdd: scatterAddCases,
   attention: attentionCases,
@@ -105,6 +111,29 @@ test.each<[string, keyof typeof families, Device]>([
         : kernel,
     ),
   ],
+  [
+    'every fold of a row is the first',
+    'rows',
+    mutant(changeSteps((step) => (step.op === 'reduced' ? { ...step, fold: 0 } : step))),
+  ],
+  [
+    'sums of rows are maxima',
+    'rows',
+    changeRows(({ folds }) => ({ folds: folds.map((fold) => ({ ...fold, op: 'max' })) })),
+  ],
+  [
+    'rows start over where the last of several axes ends',
+    'rows',
+    changeRows(({ row }) => ({
+      row: row.map((n, axis) => (axis === 0 && row.length > 1 ? Math.min(1, n) : n)),
+    })),
+  ],
+  [
+    'what is the same along a row is not stored',
+    'rows',
+    changeRows(({ rowStores }) => ({ rowStores: rowStores.slice(1) })),
+  ],
+  ['rows in half precision', 'rows', mutant(same, halfPrecision)],
   [
     'the last term is left out',
     'products',

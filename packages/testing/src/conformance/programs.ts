@@ -83,7 +83,8 @@ const orZero = (estimate: Estimate): Estimate => ({
   high: Math.max(0, estimate.high),
 });
 
-function append(draft: Draft, instruction: Instruction, estimate: Estimate): number {
+/** Adds an instruction; gives its number. */
+export function append(draft: Draft, instruction: Instruction, estimate: Estimate): number {
   draft.estimates.push(estimate);
   return draft.program.push(instruction) - 1;
 }
@@ -194,6 +195,22 @@ function tryStep(draft: Draft, op: ScalarOp, pick: StepPick): boolean {
 
 const kindOf = (dtype: DType): string => (dtype === 'f32' ? 'float' : dtype === 'bool' ? 'bool' : 'int');
 
+/** Adds to a draft over `axes` what these picks make. */
+export function extendDraft(
+  draft: Draft,
+  inputs: Inputs,
+  axes: readonly number[],
+  leafPicks: readonly LeafPick[],
+  stepPicks: readonly StepPick[],
+): void {
+  for (const leaf of leafPicks) addLeaf(draft, inputs, axes, leaf);
+  for (const pick of stepPicks) {
+    for (let turn = 0; turn < ops.length; turn++) {
+      if (tryStep(draft, ops[(pick.op + turn) % ops.length] as ScalarOp, pick)) break;
+    }
+  }
+}
+
 /** The program that these picks make over `axes`; `reduced` is the result of a fold or product before it. */
 export function draftProgram(
   inputs: Inputs,
@@ -204,11 +221,6 @@ export function draftProgram(
 ): Draft {
   const draft: Draft = { program: [], estimates: [] };
   if (reduced) append(draft, { op: 'reduced', dtype: reduced.dtype }, reduced.estimate);
-  for (const leaf of leafPicks) addLeaf(draft, inputs, axes, leaf);
-  for (const pick of stepPicks) {
-    for (let turn = 0; turn < ops.length; turn++) {
-      if (tryStep(draft, ops[(pick.op + turn) % ops.length] as ScalarOp, pick)) break;
-    }
-  }
+  extendDraft(draft, inputs, axes, leafPicks, stepPicks);
   return draft;
 }

@@ -1,9 +1,10 @@
 /** Tasks to dispatches: which file writes the code of which task. */
-import type { LoopKernel, MatmulKernel, ScatterAddKernel } from '@clipin/kernel';
+import type { LoopKernel, MatmulKernel, RowKernel, ScatterAddKernel } from '@clipin/kernel';
 import { loopCode } from './loop-code';
 import { registerMatmulCode } from './matmul-code';
 import type { Profile } from './profile';
 import { reductionCode } from './reduction-code';
+import { rowCode } from './row-code';
 import { scatterCode } from './scatter-code';
 import type { Dispatch, Task } from './task';
 import { tiledMatmulCode } from './tiled-matmul-code';
@@ -14,7 +15,7 @@ const is = <K extends Task['kernel']>(task: Task, kind: K['kind']): task is Task
 /** Whether a task has nothing to do, because its output has no elements. */
 function isEmpty({ kernel }: Task): boolean {
   const axes =
-    kernel.kind === 'loop'
+    kernel.kind === 'loop' || kernel.kind === 'row'
       ? kernel.axes
       : kernel.kind === 'matmul'
         ? [...kernel.batch, kernel.m, kernel.n]
@@ -28,6 +29,7 @@ export function generate(task: Task, profile: Profile): Dispatch | undefined {
   if (is<MatmulKernel>(task, 'matmul')) {
     return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task);
   }
+  if (is<RowKernel>(task, 'row')) return rowCode(task, profile);
   if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task, profile);
   if (!is<LoopKernel>(task, 'loop')) return undefined;
   return task.kernel.reduction ? reductionCode(task, profile) : loopCode(task);

@@ -19,6 +19,8 @@ export function lower(launch: Launch, profile: Profile): Lowered {
       return kernel.reduction
         ? lowerReduction({ ...launch, kernel }, profile)
         : { tasks: [{ ...launch, kernel }], scratch: [] };
+    case 'row':
+      return { tasks: [{ ...launch, kernel }], scratch: [] };
     case 'matmul':
       return lowerMatmul({ ...launch, kernel }, profile);
     case 'scatterAdd': {

@@ -254,7 +254,8 @@ export function writeBody(scope: Scope, body: Body, places: readonly Affine[], e
   });
 }
 
-function writeStore(scope: Scope, value: Value, number: number, place: Affine, end?: LaneEnd): void {
+/** Writes the store of one value at the place that the scope's indices give. */
+export function writeStore(scope: Scope, value: Value, number: number, place: Affine, end?: LaneEnd): void {
   const { shader, laneAxis } = scope;
   const first = affineCode(scope, place);
   if (laneAxis === undefined) {

@@ -2,7 +2,15 @@
  * What one compute dispatch has to do, still without code: a kernel of the kinds that have code of their own, with its
  * buffers. Lowering (`lower.ts`) makes launches into tasks, the `*-code.ts` files make tasks into WGSL.
  */
-import type { Affine, Body, Instruction, LoopKernel, MatmulKernel, ScatterAddKernel } from '@clipin/kernel';
+import type {
+  Affine,
+  Body,
+  Instruction,
+  LoopKernel,
+  MatmulKernel,
+  RowKernel,
+  ScatterAddKernel,
+} from '@clipin/kernel';
 import { contiguousStrides, type DType } from '@clipin/kernel';
 
 /**
@@ -12,7 +20,7 @@ import { contiguousStrides, type DType } from '@clipin/kernel';
 export type BufferNumber = number;
 
 /** Work of one dispatch. */
-export interface Task<K = LoopKernel | MatmulKernel | ScatterAddKernel> {
+export interface Task<K = LoopKernel | RowKernel | MatmulKernel | ScatterAddKernel> {
   readonly kernel: K;
   readonly inputs: readonly BufferNumber[];
   readonly inputTypes: readonly DType[];

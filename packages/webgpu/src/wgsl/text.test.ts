@@ -1,7 +1,7 @@
 /** What generated code looks like, and that one text serves many shapes. */
 import type { Launch } from '@clipin/kernel';
 import { expect, test } from 'vitest';
-import { addLaunch, matmulLaunch, reduceLaunch } from '../test-kernels';
+import { addLaunch, matmulLaunch, reduceLaunch, softmaxLaunch } from '../test-kernels';
 import { generate } from './generate';
 import { lower } from './lower';
 import { profiles } from './profile';
@@ -106,6 +106,13 @@ test('sizes are parameters: one text for all matrices of one layout', () => {
   expect(textOf(first)).toBe(textOf(second));
   const big = { m: 2048, n: 2048, k: 2048 };
   expect(textOf(matmulLaunch(big), 'hardware')).toBe(textOf(matmulLaunch({ ...big, k: 512 }), 'hardware'));
+});
+
+test('rows of all lengths have one text, but for those that four lanes do not divide or more invocations share', () => {
+  expect(textOf(softmaxLaunch(8, 128))).toBe(textOf(softmaxLaunch(100, 4096)));
+  expect(textOf(softmaxLaunch(8, 30), 'hardware')).toBe(textOf(softmaxLaunch(100, 50), 'hardware'));
+  expect(textOf(softmaxLaunch(8, 128), 'hardware')).toBe(textOf(softmaxLaunch(100, 512), 'hardware'));
+  expect(textOf(softmaxLaunch(8, 128))).not.toContain('workgroupBarrier');
 });
 
 test('batches that share the right operand become rows', () => {
