@@ -34,7 +34,8 @@ Examples:
   clip-in eval runs/a/model --set evaluation.split=validation
 
 Ctrl-C saves a checkpoint and ends; --resume goes on from it with the same numbers.
-Environment: CLIPIN_DEVICE=webgpu|wasm chooses the device; DEBUG=1 prints where an error came from.`;
+Environment: CLIPIN_DEVICE=webgpu|wasm chooses the device; CLIPIN_BLAS=off does without an installed BLAS on wasm;
+DEBUG=1 prints where an error came from.`;
 
 /** Builds the command line around the commands. */
 export function commandLine(commands: Commands): Command {

@@ -13,6 +13,11 @@ export interface InitOptions {
   readonly device?: DeviceName;
   /** Threads of the wasm device. Default: one for each core. */
   readonly threads?: number;
+  /**
+   * Whether the wasm device may use a BLAS that is installed on this machine. Default: yes, unless the environment variable
+   * `CLIPIN_BLAS` is `off`.
+   */
+  readonly blas?: boolean;
 }
 
 const deviceNames: readonly DeviceName[] = ['webgpu', 'wasm', 'reference'];
@@ -30,6 +35,14 @@ function requested(options: InitOptions): DeviceName | undefined {
   return name;
 }
 
+function blasOfEnvironment(): boolean {
+  const value = globalThis.process?.env.CLIPIN_BLAS;
+  if (!value || value === 'off') return value !== 'off';
+  throw new Error(
+    `CLIPIN_BLAS: "${value}" is unknown; "off" switches a system BLAS off, unset it to use one`,
+  );
+}
+
 /**
  * Starts a device and makes it the default of this process.
  *
@@ -38,14 +51,17 @@ function requested(options: InitOptions): DeviceName | undefined {
  */
 export async function init(options: InitOptions = {}): Promise<Device> {
   const name = requested(options);
-  const threads = options.threads === undefined ? {} : { threads: options.threads };
+  const ofWasm = {
+    ...(options.threads !== undefined && { threads: options.threads }),
+    blas: options.blas ?? blasOfEnvironment(),
+  };
   if (name === 'reference') return setDefaultDevice(createReferenceDevice());
-  if (name === 'wasm') return setDefaultDevice(await createWasmDevice(threads));
+  if (name === 'wasm') return setDefaultDevice(await createWasmDevice(ofWasm));
   if (name === 'webgpu') return setDefaultDevice(await createWebgpuDevice({ adapter: 'any' }));
   try {
     return setDefaultDevice(await createWebgpuDevice({ adapter: 'hardware' }));
   } catch {
-    return setDefaultDevice(await createWasmDevice(threads)); // no hardware adapter: the documented default
+    return setDefaultDevice(await createWasmDevice(ofWasm)); // no hardware adapter: the documented default
   }
 }
 

@@ -9,17 +9,23 @@ import {
   type TypedArray,
 } from '@clipin/kernel';
 import { compileLaunch } from './compile';
-import { availableThreads, mostThreads, probeRelaxedSimd } from './features';
+import { availableThreads, coresOfMachine, mostThreads, probeRelaxedSimd } from './features';
 import type { Stage } from './frame';
 import type { Target } from './math';
 import { Allocator } from './memory';
 import { ModuleBuilder } from './module';
+import { type BlasSearch, describeBlas, findBlas } from './system-blas';
 import { mostPieces, type Step, Threads } from './threads';
 
 /** Options of `createWasmDevice`. */
 export interface WasmDeviceOptions {
   /** Threads to compute with, the calling one included: 1 to 16. Default: what the machine runs at once, at most 16. */
   readonly threads?: number;
+  /**
+   * Whether matrix products may be computed by a BLAS that is installed on this machine: OpenBLAS, MKL or Accelerate.
+   * Default: where one is found; the device's description names it.
+   */
+  readonly blas?: boolean;
 }
 
 /** A stage of a compiled kernel: its function's number and what it takes to run it. */
@@ -84,11 +90,12 @@ class WasmDevice implements Device {
     private readonly allocator: Allocator,
     private readonly threads: Threads,
     private readonly target: Target,
+    blas: BlasSearch,
   ) {
     this.shared = new Scratch(allocator);
     this.own = new Scratch(allocator);
     const count = threads.count === 1 ? '1 thread' : `${threads.count} threads`;
-    this.description = `wasm, ${count}, ${target.relaxed ? 'relaxed SIMD' : 'SIMD'}`;
+    this.description = `wasm, ${count}, ${target.relaxed ? 'relaxed SIMD' : 'SIMD'}${describeBlas(blas)}`;
   }
 
   get memory() {
@@ -278,7 +285,7 @@ class WasmProgram implements Program {
  *
  * @throws RangeError when `threads` is not a whole number from 1 to 16
  */
-export async function createWasmDevice({ threads }: WasmDeviceOptions = {}): Promise<Device> {
+export async function createWasmDevice({ threads, blas = true }: WasmDeviceOptions = {}): Promise<Device> {
   const count = threads ?? (await availableThreads());
   if (!Number.isInteger(count) || count < 1 || count > mostThreads) {
     throw new RangeError(
@@ -288,5 +295,13 @@ export async function createWasmDevice({ threads }: WasmDeviceOptions = {}): Pro
   const relaxed = await probeRelaxedSimd();
   const allocator = new Allocator(typeof SharedArrayBuffer !== 'undefined');
   const base = allocator.allocate(Threads.controlBytes);
-  return new WasmDevice(allocator, await Threads.start(allocator.memory, base, count), { relaxed });
+  const search = blas ? await findBlas(allocator, count) : {};
+  const pool = await Threads.start(allocator.memory, base, count, search.blas);
+  const blasBlocks = search.blas && 2 * Math.min(mostThreads, await coresOfMachine());
+  return new WasmDevice(
+    allocator,
+    pool,
+    { relaxed, ...(blasBlocks !== undefined && { blasBlocks }) },
+    search,
+  );
 }

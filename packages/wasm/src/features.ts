@@ -31,3 +31,10 @@ export async function availableThreads(): Promise<number> {
   const { availableParallelism } = await import('node:os');
   return Math.min(mostThreads, availableParallelism());
 }
+
+/** Cores of the machine, whatever the process may use of them: always the same number on one machine. */
+export async function coresOfMachine(): Promise<number> {
+  if (!isNode) return 1;
+  const { cpus } = await import('node:os');
+  return Math.max(1, cpus().length);
+}

@@ -18,8 +18,8 @@ import { createWasmDevice } from './index';
 let one: Device;
 let three: Device;
 beforeAll(async () => {
-  one = await createWasmDevice({ threads: 1 });
-  three = await createWasmDevice({ threads: 3 });
+  one = await createWasmDevice({ threads: 1, blas: false });
+  three = await createWasmDevice({ threads: 3, blas: false });
 });
 afterAll(() => {
   one.destroy();

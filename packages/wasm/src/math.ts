@@ -9,6 +9,8 @@ import { type FunctionBuilder, imported, type Local } from './module';
 export interface Target {
   /** Fused multiply-add of the relaxed SIMD instructions. */
   readonly relaxed: boolean;
+  /** Where there is a BLAS for matrix products: the blocks into which it wants them cut. */
+  readonly blasBlocks?: number;
 }
 
 /** `a · b + c`: fused where the target can. */

@@ -1,4 +1,5 @@
 /** Functions and modules of WebAssembly: locals, imports, exports and sections around the code of `code.ts`. */
+import type { Sgemm } from './blas';
 import { type Code, doWhile, flatten, ifElse, op, plus, unsigned, type ValueType, valueTypes } from './code';
 
 /** A parameter or local variable of a function under construction. */
@@ -69,13 +70,20 @@ interface Import {
 const imports: readonly Import[] = [
   { name: 'sin', params: ['f64'], results: ['f64'] },
   { name: 'cos', params: ['f64'], results: ['f64'] },
+  { name: 'sgemm', params: Array.from({ length: 11 }, () => 'i32'), results: [] },
 ];
 
 /** Function indices of the imports. */
-export const imported = { sin: 0, cos: 1 } as const;
+export const imported = { sin: 0, cos: 1, sgemm: 2 } as const;
 
-/** What an instance of any module imports, beside its memory. */
-export const importedFunctions = { sin: Math.sin, cos: Math.cos };
+/** What an instance of any module imports, beside its memory; `sgemm` is another's where there is a BLAS. */
+export const importedFunctions: { sin: typeof Math.sin; cos: typeof Math.cos; sgemm: Sgemm } = {
+  sin: Math.sin,
+  cos: Math.cos,
+  sgemm: () => {
+    throw new Error('wasm: sgemm was called without a BLAS');
+  },
+};
 
 const text = (value: string): number[] => {
   const bytes = new TextEncoder().encode(value);

@@ -7,6 +7,7 @@
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { isNode } from './features';
 import { importedFunctions } from './module';
+import type { SystemBlas } from './system-blas';
 import { control, controlWords, noPiece, pieceBits, spins, workerSource } from './worker-source';
 
 /** `run(pointers, begin, end, shared, own)` of generated code. */
@@ -47,6 +48,7 @@ export class Threads {
   private constructor(
     private readonly memory: WebAssembly.Memory,
     base: number,
+    private readonly blas: SystemBlas | undefined,
   ) {
     this.words = new Int32Array(memory.buffer, base, controlWords);
     this.words.fill(0);
@@ -56,9 +58,17 @@ export class Threads {
   /** Bytes of control words that `start` wants. */
   static readonly controlBytes = controlWords * 4;
 
-  /** Starts `count − 1` workers beside the main thread. `base` is the address of the control words. */
-  static async start(memory: WebAssembly.Memory, base: number, count: number): Promise<Threads> {
-    const threads = new Threads(memory, base);
+  /**
+   * Starts `count − 1` workers beside the main thread. `base` is the address of the control words, `blas` what generated
+   * code calls for matrix products.
+   */
+  static async start(
+    memory: WebAssembly.Memory,
+    base: number,
+    count: number,
+    blas?: SystemBlas,
+  ): Promise<Threads> {
+    const threads = new Threads(memory, base, blas);
     if (count > 1 && isNode) await threads.startWorkers(base, count);
     return threads;
   }
@@ -75,7 +85,7 @@ export class Threads {
       const { port1, port2 } = new MessageChannel();
       const worker = new Worker(workerSource, {
         eval: true,
-        workerData: { memory: this.memory, base, number, port: port2 },
+        workerData: { memory: this.memory, base, number, port: port2, blas: this.blas?.location },
         transferList: [port2],
         execArgv: [],
       });
@@ -92,7 +102,7 @@ export class Threads {
   addTasks(module: WebAssembly.Module, names: readonly string[]): number {
     const first = this.tasks.length;
     const { exports } = new WebAssembly.Instance(module, {
-      env: { memory: this.memory, ...importedFunctions },
+      env: { memory: this.memory, ...importedFunctions, ...(this.blas && { sgemm: this.blas.sgemm }) },
     });
     for (const name of names) this.tasks.push(exports[name] as Task);
     for (const { port } of this.others) port.postMessage({ module, names, first });
@@ -141,8 +151,10 @@ export class Threads {
       Atomics.add(words, control.done, 1);
     }
     this.awaitPieces(pieces);
+    const failureOfOthers =
+      Atomics.exchange(words, control.failed, 0) === 0 ? undefined : this.receiveFailure();
     if (failure !== undefined) throw failure;
-    if (Atomics.load(words, control.failed) !== 0) this.reportFailure();
+    if (failureOfOthers) throw failureOfOthers;
   }
 
   private awaitPieces(pieces: number): void {
@@ -160,13 +172,12 @@ export class Threads {
     }
   }
 
-  private reportFailure(): never {
-    Atomics.store(this.words, control.failed, 0);
+  private receiveFailure(): Error {
     const texts: string[] = [];
     for (const { port } of this.others) {
       for (let got = this.receive?.(port); got; got = this.receive?.(port)) texts.push(String(got.message));
     }
-    throw new Error(`wasm: a thread failed: ${texts.join('; ') || 'no message'}`);
+    return new Error(`wasm: a thread failed: ${texts.join('; ') || 'no message'}`);
   }
 
   /** Ends the threads. */

@@ -3,6 +3,9 @@
  * in the control words, takes pieces of it until none is left, and waits again. See `threads.ts` for the protocol.
  */
 
+import { cblas } from './blas';
+import { sgemmDeclaration } from './system-blas';
+
 /** Places of the control words in 32-bit steps; those that threads fight over lie on lines of their own. */
 export const control = {
   /** The step's number in the high bits, the next piece in the low ones. */
@@ -35,11 +38,21 @@ export const spins = 4000;
 /** Source text of the worker. */
 export const workerSource = `
 const { workerData, receiveMessageOnPort } = require('node:worker_threads');
-const { memory, control: c, base, number, port } = workerData;
+const { memory, base, number, port, blas } = workerData;
 const words = new Int32Array(memory.buffer, base, ${controlWords});
 const at = ${JSON.stringify(control)};
 const tasks = [];
-const env = { memory, sin: Math.sin, cos: Math.cos };
+const env = { memory, sin: Math.sin, cos: Math.cos, sgemm: blas ? bindBlas(blas) : () => {} };
+
+function bindBlas({ koffi, library, setUp, base }) {
+  const opened = require(koffi).load(library);
+  for (const { declaration, argument } of setUp) opened.func(declaration)(argument);
+  const sgemm = opened.func('${sgemmDeclaration}');
+  return (transposeA, transposeB, m, n, k, a, leadingA, b, leadingB, c, leadingC) => sgemm(
+    ${cblas.rowMajor}, transposeA, transposeB, m, n, k, 1,
+    base + (a >>> 0), leadingA, base + (b >>> 0), leadingB, 0, base + (c >>> 0), leadingC,
+  );
+}
 
 function receiveTasks() {
   for (let received; (received = receiveMessageOnPort(port)); ) {
