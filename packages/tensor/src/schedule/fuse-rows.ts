@@ -18,6 +18,7 @@ import type { Step } from './build';
 import { isLeaf } from './graph';
 import { CannotFuse } from './program';
 import { buildRow, type Rows } from './row';
+import { StepList } from './step-list';
 
 /** The longest row: 64 KiB of f32, which the caches near a core hold. */
 const longestRow = 2 ** 14;
@@ -121,10 +122,7 @@ export const fuseRows = (
 ): Step[] => new RowFuser(steps, roots, wanted, limits).fuse();
 
 class RowFuser {
-  /** What runs at each place; a step that was taken in leaves its place empty. */
-  private readonly entries: (Entry | undefined)[];
-  private readonly places = new Map<Node, number>();
-  private readonly readers = new Map<Node, Set<number>>();
+  private readonly list: StepList<Entry>;
 
   constructor(
     steps: readonly Step[],
@@ -132,30 +130,29 @@ class RowFuser {
     private readonly wanted: ReadonlySet<Node>,
     private readonly limits: DeviceLimits,
   ) {
-    this.entries = steps.map((step, place) => {
-      this.note(step, place);
-      return { step, members: new Set(step.outputs), folded: foldedRows(step, roots) };
-    });
+    this.list = new StepList(
+      steps.map((step) => ({ step, members: new Set(step.outputs), folded: foldedRows(step, roots) })),
+    );
   }
 
   fuse(): Step[] {
-    for (let place = 0; place < this.entries.length; place++) this.takeIn(place);
-    return this.entries.flatMap((entry) => (entry ? [entry.step] : []));
+    for (let place = 0; place < this.list.length; place++) this.takeIn(place);
+    return this.list.steps();
   }
 
   /** Lets the step at a place take in those it reads from, the latest first, until none fits any more. */
   private takeIn(place: number): void {
     const refused = new Set<number>();
     for (;;) {
-      const consumer = this.entries[place];
+      const consumer = this.list.at(place);
       if (!consumer || !isWalk(consumer.step.kernel)) return;
-      const sources = consumer.step.inputs.map((node) => this.places.get(node) ?? -1);
+      const sources = consumer.step.inputs.map((node) => this.list.placeOf(node));
       const from = Math.max(-1, ...sources.filter((source) => !refused.has(source)));
-      const producer = this.entries[from];
+      const producer = this.list.at(from);
       if (from < 0) return;
       const joined = producer && this.join(producer, consumer, place);
       if (joined) {
-        this.replace([from, place], joined);
+        this.list.replace([from, place], place, joined);
         refused.clear();
       } else refused.add(from);
     }
@@ -164,7 +161,7 @@ class RowFuser {
   /** Both as one step at the consumer's place, if nobody waits for the producer before, they fit, and it pays. */
   private join(producer: Entry, consumer: Entry, place: number): Entry | undefined {
     if (!isWalk(producer.step.kernel)) return undefined;
-    const others = (node: Node) => [...(this.readers.get(node) ?? [])].filter((reader) => reader !== place);
+    const others = (node: Node) => this.list.readersOf(node).filter((reader) => reader !== place);
     if (producer.step.outputs.some((node) => others(node).some((reader) => reader < place))) return undefined;
     const rows = commonRows(producer, consumer);
     if (!rows) return undefined;
@@ -178,19 +175,5 @@ class RowFuser {
       if (error instanceof CannotFuse) return undefined;
       throw error;
     }
-  }
-
-  private replace(old: readonly [from: number, place: number], joined: Entry): void {
-    for (const at of old) {
-      for (const input of this.entries[at]?.step.inputs ?? []) this.readers.get(input)?.delete(at);
-      this.entries[at] = undefined;
-    }
-    this.entries[old[1]] = joined;
-    this.note(joined.step, old[1]);
-  }
-
-  private note({ inputs, outputs }: Step, place: number): void {
-    for (const output of outputs) this.places.set(output, place);
-    for (const input of inputs) this.readers.set(input, (this.readers.get(input) ?? new Set()).add(place));
   }
 }

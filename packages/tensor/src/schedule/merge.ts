@@ -17,78 +17,50 @@ import type { Node } from '../node';
 import type { Step } from './build';
 import { InstructionList } from './instructions';
 import { bodyAxes, readsOwnElement } from './own-element';
+import { StepList } from './step-list';
 
 /** The most instructions of a merged program. */
 const mostInstructions = 400;
 
 /** The same work in fewer steps, in an order in which they can run. */
 export function mergeSteps(steps: readonly Step[], limits: DeviceLimits): Step[] {
-  return new Merger(steps, limits).merge();
+  const list = new StepList(steps.map((step) => ({ step })));
+  for (let place = 0; place < list.length; place++) {
+    for (let at: number | undefined = place; at !== undefined; ) at = mergeAt(list, at, limits);
+  }
+  return list.steps();
 }
 
-class Merger {
-  private readonly places: (Step | undefined)[];
-  private readonly producers = new Map<Node, number>();
-  private readonly readers = new Map<Node, Set<number>>();
+type Steps = StepList<{ readonly step: Step }>;
 
-  constructor(
-    steps: readonly Step[],
-    private readonly limits: DeviceLimits,
-  ) {
-    this.places = steps.map((step, place) => {
-      this.note(step, place);
-      return step;
-    });
+/** Merges the step at a place with one whose result it reads; gives the place of both. */
+function mergeAt(list: Steps, place: number, limits: DeviceLimits): number | undefined {
+  const consumer = list.at(place)?.step;
+  if (!consumer || !isElementwise(consumer.kernel)) return undefined;
+  for (const input of consumer.inputs) {
+    const before = list.placeOf(input);
+    const producer = list.at(before)?.step;
+    if (!producer) continue;
+    const common = commonPlace(list, producer, before, consumer, place);
+    const merged = common === undefined ? undefined : mergeBodies(producer, consumer, limits);
+    if (common === undefined || !merged) continue;
+    list.replace([before, place], common, { step: merged });
+    return common;
   }
+  return undefined;
+}
 
-  merge(): Step[] {
-    for (let place = 0; place < this.places.length; place++) {
-      for (let at: number | undefined = place; at !== undefined; ) at = this.mergeInto(at);
-    }
-    return this.places.filter((step) => step !== undefined);
-  }
-
-  /** Merges the step with one whose result it reads; gives the place of both. */
-  private mergeInto(place: number): number | undefined {
-    const consumer = this.places[place];
-    if (!consumer || !isElementwise(consumer.kernel)) return undefined;
-    for (const input of consumer.inputs) {
-      const before = this.producers.get(input);
-      const producer = before === undefined ? undefined : this.places[before];
-      if (before === undefined || !producer) continue;
-      const common = this.commonPlace(producer, before, consumer, place);
-      const merged = common === undefined ? undefined : mergeBodies(producer, consumer, this.limits);
-      if (common === undefined || !merged) continue;
-      this.replace([before, place], common, merged);
-      return common;
-    }
-    return undefined;
-  }
-
-  /** Where both can run: late, if nobody in between waits for the producer, or early, if the consumer waits for nobody else. */
-  private commonPlace(producer: Step, before: number, consumer: Step, place: number): number | undefined {
-    const waits = (node: Node) => [...(this.readers.get(node) ?? [])].some((reader) => reader < place);
-    if (!producer.outputs.some(waits)) return place;
-    const there = (node: Node) => (this.producers.get(node) ?? -1) <= before;
-    return consumer.inputs.every(there) ? before : undefined;
-  }
-
-  private replace(old: readonly number[], place: number, merged: Step): void {
-    for (const at of old) {
-      for (const input of this.places[at]?.inputs ?? []) this.readers.get(input)?.delete(at);
-      this.places[at] = undefined;
-    }
-    this.places[place] = merged;
-    this.note(merged, place);
-  }
-
-  private note(step: Step, place: number): void {
-    for (const output of step.outputs) this.producers.set(output, place);
-    for (const input of step.inputs) {
-      const known = this.readers.get(input) ?? new Set();
-      this.readers.set(input, known.add(place));
-    }
-  }
+/** Where both can run: late, if nobody in between waits for the producer, or early, if the consumer waits for nobody else. */
+function commonPlace(
+  list: Steps,
+  producer: Step,
+  before: number,
+  consumer: Step,
+  place: number,
+): number | undefined {
+  const waits = (node: Node) => list.readersOf(node).some((reader) => reader < place);
+  if (!producer.outputs.some(waits)) return place;
+  return consumer.inputs.every((node) => list.placeOf(node) <= before) ? before : undefined;
 }
 
 const isElementwise = (kernel: Step['kernel']): kernel is LoopKernel =>
