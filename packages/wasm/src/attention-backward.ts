@@ -127,7 +127,6 @@ export function compileAttentionBackward(
     address: parts.address(place),
     row: 4,
     step: 4 * width,
-    tile: 16,
   });
   const fromScores = { rows: rows.get, columns: limit.get, steps: i32(dim), accumulate: false };
   const overQueries = { rows: limit.get, columns: i32(dim), steps: rows.get, accumulate: true };
@@ -174,7 +173,7 @@ export function compileAttentionBackward(
       overQueries,
     ),
     parts.product(
-      { address: parts.address(area.scores), row: 4 * width, step: 4, tile: 16 * width },
+      { address: parts.address(area.scores), row: 4 * width, step: 4 },
       panels(area.keyByDim, keys),
       parts.address(area.gradQuery),
       columns,

@@ -5,10 +5,11 @@
 import type { AttentionShape, Launch, Operand } from '@clipin/kernel';
 import { type Code, call, i32, i32x4, ifElse, load, loadLane, op, plus, storeVector, times } from './code';
 import { elementAddress, Frame } from './frame';
-import { gemmFunction, packFunction, panelColumns, tileRows } from './gemm';
+import { gemmFunction, panelColumns, panelStep, tileRows } from './gemm';
 import type { Target } from './math';
 import { fromMemory, loadVector, storeVectorLanes } from './memory-access';
 import type { FunctionBuilder, Local, ModuleBuilder } from './module';
+import { packFunction } from './pack';
 
 /** Queries that are computed together where there are many. */
 const mostQueries = 96;
@@ -26,7 +27,6 @@ export interface Rows {
   readonly address: Code;
   readonly row: number;
   readonly step: number;
-  readonly tile: number;
 }
 
 /** A right operand in panels. */
@@ -162,24 +162,22 @@ export class AttentionParts {
         address: this.at(operand, token),
         row: 4 * across,
         step: 4 * along,
-        tile: 4 * across * tileRows,
       };
       return { code: [], rows };
     }
     const { dim } = this.kernel;
-    // One lane of each panel is used: simple, and rare.
-    const area = this.area(this.block * tileRows * dim);
-    const pack = packFunction(this.module, { width: tileRows, across, along }, 1);
+    const area = this.area(this.block * dim);
+    const pack = packFunction(this.module, { width: 1, across, along }, 1);
     const from = this.f.local('i32');
     const row = this.f.local('i32');
-    const to = op('i32.add', this.address(area), times(row.get, 16 * dim));
+    const to = op('i32.add', this.address(area), times(row.get, 4 * dim));
     const code = [
       from.set(this.at(operand, token)),
       this.f.loop(row, i32(0), count, [call(pack, from.get, to, i32(dim)), from.add(4 * across)]),
     ];
     return {
       code,
-      rows: { address: this.address(area), row: 16 * dim, step: 16, tile: 16 * dim * tileRows },
+      rows: { address: this.address(area), row: 4 * dim, step: 4 },
     };
   }
 
@@ -194,21 +192,23 @@ export class AttentionParts {
     const gemm = gemmFunction(this.module, this.target, {
       aRow: a.row,
       aStep: a.step,
-      aTile: a.tile,
-      bStep: 4 * panelColumns,
+      aTile: a.row * tileRows(this.target),
+      bStep: panelStep,
       bPanel: b.panel,
+      copy: 'none',
       cRow: 4 * width,
+      tails: [1, 2, 3, 4, 5],
     });
-    const panels = op('i32.shr_u', plus(sizes.columns, panelColumns - 1), i32(3));
     return call(
       gemm,
       a.address,
       b.address,
       to,
       sizes.rows,
-      panels,
+      sizes.columns,
       sizes.steps,
       i32(sizes.accumulate ? 1 : 0),
+      i32(0),
     );
   }
 

@@ -128,7 +128,7 @@ export function compileAttention(
       ),
       softmax(parts, parts.address(scores), width, parts.address(factors)),
       parts.product(
-        { address: parts.address(scores), row: 4 * width, step: 4, tile: 16 * width },
+        { address: parts.address(scores), row: 4 * width, step: 4 },
         { address: parts.address(valuePanels), panel: 4 * panelColumns * keys },
         parts.address(results),
         padded(dim),

@@ -242,6 +242,9 @@ export const doWhile = (body: Code, condition: Code): Code => [
   0x0b,
 ];
 
+/** Leaves the `doWhile` around it, which must be all that stands in an `ifElse`, if `condition` holds. */
+export const leaveIf = (condition: Code): Code => [condition, 0x0d, 1];
+
 export const call = (index: number, ...args: Code[]): Code => [...args, 0x10, unsigned(index)];
 
 /** Fills `bytes` bytes with zeros. */
