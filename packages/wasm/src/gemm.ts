@@ -102,11 +102,7 @@ class GemmBuilder {
   private onePanel(): Code {
     const { layout, left, height } = this;
     const whole = op('i32.ge_s', left.get, i32(height));
-    const next = [
-      this.aTile.add(layout.aTile),
-      this.cTile.add(height * layout.cRow),
-      left.add(-height),
-    ];
+    const next = [this.aTile.add(layout.aTile), this.cTile.add(height * layout.cRow), left.add(-height)];
     const copies = layout.copy === 'whileReading';
     const inPanel = [this.bTile.set(this.panel.get), this.bStep.set(i32(panelStep))];
     // Where the tiles after the first read the copy, the stride is known again; only smaller tiles must ask.
@@ -157,11 +153,7 @@ class GemmBuilder {
       low.set(load('v128.load', bAt.get)),
       high.set(load('v128.load', bAt.get, 16)),
       copies
-        ? [
-            storeVector(copyAt.get, low.get),
-            storeVector(copyAt.get, high.get, 16),
-            copyAt.add(panelStep),
-          ]
+        ? [storeVector(copyAt.get, low.get), storeVector(copyAt.get, high.get, 16), copyAt.add(panelStep)]
         : [],
       Array.from({ length: count }, (_, number) => [
         row(number),

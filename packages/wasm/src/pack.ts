@@ -1,5 +1,5 @@
 /** Packing: a function that copies one panel of a matrix, a few lanes wide, to where tiles of products read it in order. */
-import { type Code, doWhile, i32x4, ifElse, i32, load, op, plus, shuffle } from './code';
+import { type Code, doWhile, i32, i32x4, ifElse, load, op, plus, shuffle } from './code';
 import { loadVector, storeVectorLanes } from './memory-access';
 import { FunctionBuilder, type Local, type ModuleBuilder } from './module';
 

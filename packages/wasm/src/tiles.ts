@@ -68,7 +68,7 @@ function operandsOf(kernel: SimpleMatmul, cut: Cut, target: Target): Operands {
   const { m, n, k } = kernel;
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
   const aSmall = aRow === 1 && m * k <= smallMatrix && !crowds(aStep);
-  const aPacked = aRow < 0 || !(aStep === 1 || aRow === 0 || cut.columns <= 2 * panelColumns || aSmall);
+  const aPacked = aRow < 0 || !(aStep === 1 || aRow === 0 || n <= 2 * panelColumns || aSmall);
   if (bColumn !== 1) {
     const lastColumns = n % panelColumns || panelColumns;
     return { aPacked, copy: { pack: { width: panelColumns, across: bColumn, along: bStep }, lastColumns } };
@@ -92,10 +92,11 @@ function cyclesOf(kernel: SimpleMatmul, cut: Cut, target: Target): number {
 /** Parts of `size` in whole units that are as equal as can be, by how many of them. */
 function* partsOf(size: number, unit: number, most: number): Generator<number> {
   const units = Math.max(1, Math.ceil(size / unit));
+  const fewest = Math.ceil(units / Math.max(1, Math.floor(most / unit)));
   let last = 0;
-  for (let count = 1; count <= Math.min(units, 32); count++) {
+  for (let count = fewest; count <= Math.min(units, fewest + 31); count++) {
     const part = Math.ceil(units / count) * unit;
-    if (part !== last && part <= most) yield part;
+    if (part !== last) yield part;
     last = part;
   }
 }
@@ -107,9 +108,13 @@ function cutOf(kernel: SimpleMatmul, target: Target): Cut {
   let best: Cut | undefined;
   let least = Infinity;
   for (const rows of partsOf(m, tileRows(target), mostRows)) {
-    for (const columns of partsOf(n, panelColumns, Math.max(panelColumns, mostSums / rows))) {
+    for (const columns of partsOf(n, panelColumns, mostSums / rows)) {
       const blocks = sizeOf(batch) * Math.ceil(m / rows) * Math.ceil(n / columns);
-      for (let segments = 1; segments === 1 || (k >= segments * leastSegment && segments <= enoughItems); segments++) {
+      for (
+        let segments = 1;
+        segments === 1 || (k >= segments * leastSegment && segments <= enoughItems);
+        segments++
+      ) {
         const segment = Math.max(1, Math.ceil(k / segments));
         const cut = { rows, columns, segments: Math.max(1, Math.ceil(k / segment)), segment };
         const idle = Math.max(1, wanted / (blocks * segments));
@@ -207,29 +212,24 @@ export function tileProduct(
     bAt.set(elementAddress(inputs.b.get, [...outer, step.get, column], b.strides, b.offset)),
     end.set(plus(step.get, plan.segment)),
     ifElse(op('i32.gt_s', end.get, i32(k)), end.set(i32(k))),
-    f.count(
-      step,
-      end.get,
-      most,
-      [
-        steps.set(op('i32.sub', end.get, step.get)),
-        ifElse(op('i32.gt_s', steps.get, i32(most)), steps.set(i32(most))),
-        aPacked ? packRows(rows) : [],
-        call(
-          gemm,
-          aPacked ? own : aAt.get,
-          bAt.get,
-          sums,
-          rows,
-          columns,
-          steps.get,
-          op('i32.sub', step.get, times(segment, plan.segment)),
-          plus(own, plan.aBytes),
-        ),
-        aAt.add(4 * most * aStep),
-        bAt.add(4 * most * bStep),
-      ],
-    ),
+    f.count(step, end.get, most, [
+      steps.set(op('i32.sub', end.get, step.get)),
+      ifElse(op('i32.gt_s', steps.get, i32(most)), steps.set(i32(most))),
+      aPacked ? packRows(rows) : [],
+      call(
+        gemm,
+        aPacked ? own : aAt.get,
+        bAt.get,
+        sums,
+        rows,
+        columns,
+        steps.get,
+        op('i32.sub', step.get, times(segment, plan.segment)),
+        plus(own, plan.aBytes),
+      ),
+      aAt.add(4 * most * aStep),
+      bAt.add(4 * most * bStep),
+    ]),
     // Nothing to sum up over is a sum of zero.
     k === 0 ? call(gemm, aAt.get, bAt.get, sums, rows, columns, i32(0), i32(0), own) : [],
   ];
