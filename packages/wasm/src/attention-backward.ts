@@ -194,6 +194,7 @@ export function compileAttentionBackward(
       code,
       parts.batch.set(outer.get),
       parts.head.set(head.get),
+      parts.bringNear([kernel.query, kernel.key, kernel.value, kernel.gradient]),
       gradKey.before(),
       gradValue.before(),
       f.loop(first, i32(0), i32(queries), oneBlock, parts.block),

@@ -9,11 +9,14 @@ import { gemmFunction, type PanelCopy, panelColumns, tileRows } from './gemm';
 import type { Target } from './math';
 import { fromMemory, loadVector, storeVectorLanes } from './memory-access';
 import type { FunctionBuilder, Local, ModuleBuilder } from './module';
-import { packFunction } from './pack';
+import { packFunction, touchFunction } from './pack';
 
 /** Queries that are computed together where there are many. */
 const mostQueries = 96;
 const manyQueries = 64;
+
+/** Elements that are taken to fit into the second cache beside what is computed. */
+const nearElements = 65536;
 
 export const padded = (size: number): number => Math.ceil(size / panelColumns) * panelColumns;
 
@@ -124,6 +127,25 @@ export class AttentionParts {
   at({ input, index }: Operand, token?: Code): Code {
     const base = this.frame.inputs[input] as Local;
     return elementAddress(base.get, [this.batch.get, this.head.get, token], index.strides, index.offset);
+  }
+
+  /**
+   * Reads operands once in the order they lie in: those of all heads of a batch element before the first, where they fit into
+   * the second cache together.
+   */
+  bringNear(operands: readonly Operand[]): Code {
+    const { heads, queries, keys, dim, key, value } = this.kernel;
+    const together = heads * dim * (queries + keys) * operands.length <= 2 * nearElements;
+    const touch = (operand: Operand): Code => {
+      const [, head = 0, token = 0, element = 0] = operand.index.strides;
+      if (element !== 1) return [];
+      const tokens = operand === key || operand === value ? keys : queries;
+      const rows = (width: number): Code =>
+        call(touchFunction(this.module), this.at(operand), i32(tokens), i32(4 * width), i32(4 * token));
+      if (together && head === dim) return ifElse(op('i32.eqz', this.head.get), rows(heads * dim));
+      return this.blocks === 1 ? rows(dim) : [];
+    };
+    return operands.map(touch);
   }
 
   /**

@@ -148,6 +148,7 @@ export function compileAttention(
       parts.head.set(head.get),
       parts.first.set(times(block.get, parts.block)),
       parts.bounds(),
+      parts.bringNear([kernel.query, kernel.key, kernel.value]),
       query.code,
       parts.product(query.rows, parts.right(kernel.key, 'tokens'), scores, {
         rows: parts.rows.get,

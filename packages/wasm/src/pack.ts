@@ -1,7 +1,10 @@
 /** Packing: a function that copies one panel of a matrix, a few lanes wide, to where tiles of products read it in order. */
-import { type Code, doWhile, i32, i32x4, ifElse, load, op, plus, shuffle } from './code';
+import { type Code, doWhile, i32, i32x4, ifElse, load, loadInt, op, plus, shuffle } from './code';
 import { loadVector, storeVectorLanes } from './memory-access';
 import { FunctionBuilder, type Local, type ModuleBuilder } from './module';
+
+/** Bytes of a line of cache, or fewer. */
+const lineBytes = 64;
 
 /** How a matrix is cut into panels: strides in elements across the panel and along k. */
 export interface PackLayout {
@@ -75,3 +78,25 @@ function transpose(f: FunctionBuilder, [a, b, c, d]: readonly [Local, Local, Loc
     d.set(shuffle(highAB.get, highCD.get, [2, 3, 6, 7])),
   ];
 }
+
+/**
+ * The function `touch(from, rows, bytes, stride)`, by index: reads a little of every line of cache of some rows. What is read in
+ * order comes from memory at its full rate; tiles that walk rows side by side would wait for each line.
+ */
+export const touchFunction = (module: ModuleBuilder): number =>
+  module.helper('touch', () => {
+    const f = new FunctionBuilder(['i32', 'i32', 'i32', 'i32']);
+    const [from, rows, bytes, stride] = f.params as [Local, Local, Local, Local];
+    const at = f.local('i32');
+    const end = f.local('i32');
+    const row = [
+      at.set(from.get),
+      end.set(op('i32.add', from.get, bytes.get)),
+      f.count(at, end.get, lineBytes, op('drop', loadInt(at.get))),
+      op('drop', loadInt(plus(end.get, -4))),
+      from.set(op('i32.add', from.get, stride.get)),
+      rows.add(-1),
+    ];
+    f.body = ifElse(op('i32.gt_s', rows.get, i32(0)), doWhile(row, op('i32.gt_s', rows.get, i32(0))));
+    return f;
+  });

@@ -9,7 +9,7 @@ import { type GemmLayout, gemmFunction, type PanelCopy, panelColumns, panelStep,
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
-import { packFunction } from './pack';
+import { packFunction, touchFunction } from './pack';
 
 /** Nanoseconds of one multiply-add. */
 export const multiplyAddCost = 0.035;
@@ -29,6 +29,9 @@ const leastSegment = 256;
 
 /** Matrices of at most this many elements stay in the first cache and need no copy. */
 const smallMatrix = 8192;
+
+/** Matrices of at most this many elements are taken to be in the second cache. */
+const nearMatrix = 65536;
 
 /** Strides of which every element would claim the same few lines of the caches. */
 const crowds = (stride: number): boolean => Math.abs(stride) % 256 === 0;
@@ -67,7 +70,7 @@ function stridesOf({ batch, m, n, k, a, b }: SimpleMatmul) {
 function operandsOf(kernel: SimpleMatmul, cut: Cut, target: Target): Operands {
   const { m, n, k } = kernel;
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
-  const aSmall = aRow === 1 && m * k <= smallMatrix && !crowds(aStep);
+  const aSmall = aRow === 1 && m * k <= nearMatrix && !crowds(aStep);
   const aPacked = aRow < 0 || !(aStep === 1 || aRow === 0 || n <= 2 * panelColumns || aSmall);
   if (bColumn !== 1) {
     const lastColumns = n % panelColumns || panelColumns;
@@ -167,7 +170,7 @@ export function tileProduct(
   target: Target,
 ): (block: Block) => Code {
   const { f } = frame;
-  const { m, k, a, b } = kernel;
+  const { m, n, k, a, b } = kernel;
   const { aPacked, steps: most } = plan;
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
   const height = tileRows(target);
@@ -194,6 +197,21 @@ export function tileProduct(
     Local,
     Local,
   ];
+  /** Reads a block of a large operand once in the order it lies in, whichever axis that is. */
+  const bringNear = (
+    size: number,
+    start: Code,
+    across: Code,
+    acrossStride: number,
+    along: Code,
+    alongStride: number,
+  ): Code => {
+    if (size <= nearMatrix) return [];
+    const touch = (count: Code, length: Code, stride: number): Code =>
+      call(touchFunction(module), start, count, times(length, 4), i32(4 * stride));
+    if (alongStride === 1) return touch(across, along, acrossStride);
+    return acrossStride === 1 ? touch(along, across, alongStride) : [];
+  };
   const packRows = (rows: Code): Code => {
     const run = (count: number): Code => call(packFunction(module, pack, count), from.get, to.get, steps.get);
     const whole = op('i32.ge_s', left.get, i32(height));
@@ -215,6 +233,8 @@ export function tileProduct(
     f.count(step, end.get, most, [
       steps.set(op('i32.sub', end.get, step.get)),
       ifElse(op('i32.gt_s', steps.get, i32(most)), steps.set(i32(most))),
+      bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep),
+      bringNear(k * n, bAt.get, columns, bColumn, steps.get, bStep),
       aPacked ? packRows(rows) : [],
       call(
         gemm,
