@@ -89,6 +89,7 @@ const simdOpcodes = {
   'v128.or': 80,
   'v128.xor': 81,
   'v128.bitselect': 82,
+  'v128.any_true': 83,
   'f32x4.floor': 104,
   'f32x4.nearest': 106,
   'i32x4.abs': 160,

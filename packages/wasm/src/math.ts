@@ -1,8 +1,8 @@
 /**
  * Transcendental functions on four f32 lanes, as inline code: argument reduction and polynomials, f32 accuracy,
- * NaN, infinities, zeros and subnormals as IEEE 754 has them. `sin` and `cos` ask JavaScript lane by lane.
+ * NaN, infinities, zeros and subnormals as IEEE 754 has them.
  */
-import { type Code, call, extract, f32x4, i32, i32x4, op, replace } from './code';
+import { type Code, call, extract, f32x4, i32, i32x4, ifElse, op, replace } from './code';
 import { type FunctionBuilder, imported, type Local } from './module';
 
 /** What the machine's WebAssembly can do. */
@@ -207,12 +207,66 @@ export function erf(f: FunctionBuilder, target: Target, value: Code): Code {
   ];
 }
 
-/** `sin` or `cos`, computed in float64 by JavaScript for the first `lanes` lanes. */
-export function trigonometric(f: FunctionBuilder, name: 'sin' | 'cos', value: Code, lanes: number): Code {
+/** Angles up to this size are reduced here; the few that are larger are left to JavaScript. */
+const largestAngle = 6000;
+
+/**
+ * `sin` or `cos` of the first `lanes` lanes, within 2 ulp up to `largestAngle` and but for results near zero, where the error is
+ * 4e-11. With n = round(|x| · 2/π), what is left of the angle is found without rounding: n times the first two parts of π/2, of 12
+ * bits each, is exact. Larger angles are computed in float64 by JavaScript, lane by lane.
+ */
+export function trigonometric(
+  f: FunctionBuilder,
+  target: Target,
+  name: 'sin' | 'cos',
+  value: Code,
+  lanes: number,
+): Code {
   const x = f.local('v128');
+  const n = f.local('v128');
+  const r = f.local('v128');
+  const square = f.local('v128');
+  const sine = f.local('v128');
+  const result = f.local('v128');
+  const large = op('f32x4.gt', op('f32x4.abs', x.get), f32x4(largestAngle));
   const one = (lane: number): Code =>
     op('f32.demote_f64', call(imported[name], op('f64.promote_f32', extract('f32', x.get, lane))));
-  let result: Code = x.get;
-  for (let lane = 0; lane < lanes; lane++) result = replace('f32', result, lane, one(lane));
-  return [x.set(value), result];
+  const exact = Array.from({ length: lanes }, (_, lane) => lane).reduce<Code>(
+    (vector, lane) => replace('f32', vector, lane, one(lane)),
+    x.get,
+  );
+  // The sine of odd quadrants is a cosine; that of the third and fourth has the other sign.
+  const signOfQuadrant = op('i32x4.shl', op('v128.and', n.get, i32x4(2)), i32(30));
+  return [
+    x.set(value),
+    r.set(op('f32x4.abs', x.get)),
+    n.set(madd(target, r.get, f32x4(2 / Math.PI), f32x4(rounder))),
+    square.set(op('f32x4.sub', n.get, f32x4(rounder))),
+    [-1.5703125, -0.0004837512969970703, -7.549789415861596e-8].map((part) =>
+      r.set(madd(target, square.get, f32x4(part), r.get)),
+    ),
+    name === 'cos' ? n.set(op('i32x4.add', n.get, i32x4(1))) : [],
+    square.set(op('f32x4.mul', r.get, r.get)),
+    sine.set(
+      polynomial(target, square, [-1.9518598855938762e-4, 8.332191035151482e-3, -0.16666655242443085]),
+    ),
+    sine.set(madd(target, op('f32x4.mul', r.get, square.get), sine.get, r.get)),
+    result.set(
+      polynomial(target, square, [2.443066841806285e-5, -1.38873013202101e-3, 0.04166664555668831, -0.5, 1]),
+    ),
+    result.set(
+      op(
+        'v128.xor',
+        op(
+          'v128.bitselect',
+          result.get,
+          sine.get,
+          op('i32x4.shr_s', op('i32x4.shl', n.get, i32(31)), i32(31)),
+        ),
+        name === 'sin' ? op('v128.xor', signOfQuadrant, op('v128.and', x.get, signBit)) : signOfQuadrant,
+      ),
+    ),
+    ifElse(op('v128.any_true', large), result.set(op('v128.bitselect', exact, result.get, large))),
+    result.get,
+  ];
 }
