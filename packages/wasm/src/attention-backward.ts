@@ -187,6 +187,11 @@ export function compileAttentionBackward(
     queryArea ? parts.storeRows(0, gradQuery.address, first.get, queries, rows.get) : [],
   ];
 
+  const result = {
+    input: kernel.result,
+    index: { offset: 0, strides: [queries * heads * dim, dim, heads * dim, 1] },
+  };
+
   const body = (item: Local): Code => {
     const { indices, code } = frame.split(item.get, [batch, heads]);
     const [outer, head] = indices as [Local, Local];
@@ -194,7 +199,7 @@ export function compileAttentionBackward(
       code,
       parts.batch.set(outer.get),
       parts.head.set(head.get),
-      parts.bringNear([kernel.query, kernel.key, kernel.value, kernel.gradient]),
+      parts.bringNear([kernel.query, kernel.key, kernel.value, kernel.gradient, result]),
       gradKey.before(),
       gradValue.before(),
       f.loop(first, i32(0), i32(queries), oneBlock, parts.block),

@@ -197,7 +197,7 @@ export function tileProduct(
     Local,
     Local,
   ];
-  /** Reads a block of a large operand once in the order it lies in, whichever axis that is. */
+  /** Reads a block of a large operand, of which much is to be made, once in the order it lies in. */
   const bringNear = (
     size: number,
     start: Code,
@@ -233,8 +233,8 @@ export function tileProduct(
     f.count(step, end.get, most, [
       steps.set(op('i32.sub', end.get, step.get)),
       ifElse(op('i32.gt_s', steps.get, i32(most)), steps.set(i32(most))),
-      bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep),
-      bringNear(k * n, bAt.get, columns, bColumn, steps.get, bStep),
+      plan.columns > 2 * panelColumns ? bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep) : [],
+      plan.rows > height ? bringNear(k * n, bAt.get, columns, bColumn, steps.get, bStep) : [],
       aPacked ? packRows(rows) : [],
       call(
         gemm,
