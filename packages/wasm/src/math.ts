@@ -69,20 +69,6 @@ export function exp(f: FunctionBuilder, target: Target, value: Code): Code {
   ];
 }
 
-/** `exp(x)` for `x` up to 88 where nobody misses subnormal results: below −87 it is 0. Half the work of `exp`. */
-export function expBelow88(f: FunctionBuilder, target: Target, value: Code): Code {
-  const x = f.local('v128');
-  const low = f.local('v128');
-  const { n, code } = reduceExp(f, target, x);
-  return [
-    x.set(value),
-    low.set(op('f32x4.lt', x.get, f32x4(-87))),
-    x.set(op('v128.andnot', x.get, low.get)),
-    code,
-    op('v128.andnot', op('f32x4.mul', op('f32x4.add', x.get, f32x4(1)), powerOfTwo(n.get)), low.get),
-  ];
-}
-
 /**
  * `2ᵗ` of `t` up to 127 with an error of 3·2⁻²⁴ of its size; 0 below −127. For weights of a softmax, whose exponents are
  * scaled by `log2 e` on the way: a little more than half the work of `exp`.
