@@ -76,14 +76,14 @@ describe.each(Object.entries(targets))('%s multiply-add', (_, target) => {
     expect(worst('log', target, even(0.5, 2), ulp)).toBeLessThan(2);
   });
 
-  test('tanh is within 2.1 ulp', () => {
-    expect(worst('tanh', target, patterns(2 ** -149, 20), ulp)).toBeLessThan(2.1);
-    expect(worst('tanh', target, even(-10, 10), ulp)).toBeLessThan(2.1);
+  test('tanh is within 2 ulp', () => {
+    expect(worst('tanh', target, patterns(2 ** -149, 20), ulp)).toBeLessThan(2);
+    expect(worst('tanh', target, even(-10, 10), ulp)).toBeLessThan(2);
   });
 
-  test('erf is within 2e-7, and near zero in proportion', () => {
-    expect(worst('erf', target, even(-6, 6), () => 1)).toBeLessThan(2e-7);
-    expect(worst('erf', target, patterns(2 ** -120, 0.5), ulp)).toBeLessThan(4);
+  test('erf is within 2 ulp', () => {
+    expect(worst('erf', target, even(-6, 6), ulp)).toBeLessThan(2);
+    expect(worst('erf', target, patterns(2 ** -120, 0.6), ulp)).toBeLessThan(2);
   });
 
   test('powers of two are within 2.2 ulp, and 0 below −127', () => {
