@@ -101,7 +101,7 @@ class Epilogue {
         from.set(fromRow.get),
         position.set(column),
         emitter.before([4, 4]),
-        walkVectors(position, columnEnd, n, program.length <= 8 ? 2 : 1, emit),
+        walkVectors(position, columnEnd, n, program.length <= 24 ? 2 : 1, emit),
         fromRow.add(stride),
       ]),
     ];
