@@ -233,7 +233,7 @@ export function tileProduct(
     f.count(step, end.get, most, [
       steps.set(op('i32.sub', end.get, step.get)),
       ifElse(op('i32.gt_s', steps.get, i32(most)), steps.set(i32(most))),
-      plan.columns > 2 * panelColumns ? bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep) : [],
+      plan.columns > panelColumns ? bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep) : [],
       plan.rows > height ? bringNear(k * n, bAt.get, columns, bColumn, steps.get, bStep) : [],
       aPacked ? packRows(rows) : [],
       call(
