@@ -4,11 +4,11 @@
  */
 import type { AttentionBackwardKernel, Launch } from '@clipin/kernel';
 import { foldLanes } from './attention';
-import { AttentionParts, padded } from './attention-parts';
+import { type Area, AttentionParts, padded, type Sums } from './attention-parts';
 import { type Code, f32x4, fillZero, i32, load, op, plus, storeVector } from './code';
 import { type CompiledKernel, elementAddress } from './frame';
 import { panelColumns } from './gemm';
-import { expBelow88, madd, type Target } from './math';
+import { exp2Below127, madd, type Target } from './math';
 import { loadVector } from './memory-access';
 import type { Local, ModuleBuilder } from './module';
 
@@ -44,8 +44,7 @@ function delta(parts: AttentionParts, kernel: AttentionBackwardKernel, query: Lo
 function gradientsOfScores(
   parts: AttentionParts,
   kernel: AttentionBackwardKernel,
-  scores: Code,
-  width: number,
+  scores: Sums,
   apart: number,
 ): Code {
   const { f, target, frame } = parts;
@@ -55,35 +54,82 @@ function gradientsOfScores(
   const weight = f.local('v128');
   const sum = f.local('v128');
   const logSumExp = f.local('v128');
-  const scale = f32x4(kernel.scale);
   const logAt = elementAddress(
     (frame.inputs[kernel.logSumExp] as Local).get,
     [parts.batch.get, parts.head.get, query.get],
     [kernel.heads * kernel.queries, kernel.queries, 1],
   );
   const visit = (from: Local, hidden: Code | undefined): Code => {
-    const score = op('f32x4.sub', op('f32x4.mul', load('v128.load', from.get), scale), logSumExp.get);
+    const exponent = madd(
+      target,
+      load('v128.load', from.get),
+      f32x4(kernel.scale * Math.LOG2E),
+      logSumExp.get,
+    );
     const gradient = load('v128.load', plus(from.get, apart));
     return [
-      weight.set(expBelow88(f, target, score)),
+      weight.set(exp2Below127(f, target, exponent)),
       hidden ? weight.set(op('v128.andnot', weight.get, hidden)) : [],
       storeVector(from.get, weight.get),
       storeVector(
         plus(from.get, apart),
-        op('f32x4.mul', op('f32x4.mul', weight.get, scale), op('f32x4.sub', gradient, sum.get)),
+        op('f32x4.mul', op('f32x4.mul', weight.get, f32x4(kernel.scale)), op('f32x4.sub', gradient, sum.get)),
       ),
     ];
   };
   return [
-    at.set(scores),
+    at.set(scores.address),
     f.loop(row, i32(0), parts.rows.get, [
       query.set(op('i32.add', parts.first.get, row.get)),
       delta(parts, kernel, query, sum),
-      logSumExp.set(load('v128.load32_splat', logAt)),
+      logSumExp.set(op('f32x4.mul', load('v128.load32_splat', logAt), f32x4(-Math.LOG2E))),
       parts.alongKeys(query, at, visit, [0, apart]),
-      at.add(4 * width),
+      at.add(scores.row),
     ]),
   ];
+}
+
+/**
+ * Where the gradients of keys and values are gathered: in the output, or, where that has no whole panels or some keys may be
+ * seen by no query of a block, in scratch memory that starts as zero.
+ */
+class Gathered {
+  private readonly area: Area | undefined;
+
+  constructor(
+    private readonly parts: AttentionParts,
+    private readonly output: number,
+  ) {
+    const { kernel, blocks } = parts;
+    const { keys, dim, causal, queries } = kernel;
+    const allSeen = !causal || (blocks === 1 && queries >= keys);
+    this.area = dim % panelColumns === 0 && allSeen ? undefined : parts.area(keys * padded(dim));
+  }
+
+  get sums(): Sums {
+    const { parts, area } = this;
+    const { heads, dim } = parts.kernel;
+    return area
+      ? { address: parts.address(area), row: 4 * padded(dim) }
+      : { address: parts.rowOf(this.output, i32(0), parts.kernel.keys), row: 4 * heads * dim };
+  }
+
+  /** What a block's product is added to: what is there, unless it is the first of all that is written. */
+  get accumulate(): Code {
+    return this.area ? i32(1) : this.parts.first.get;
+  }
+
+  before(): Code {
+    const { keys, dim } = this.parts.kernel;
+    return this.area ? fillZero(this.parts.address(this.area), i32(4 * keys * padded(dim))) : [];
+  }
+
+  after(): Code {
+    const { keys } = this.parts.kernel;
+    return this.area
+      ? this.parts.storeRows(this.output, this.parts.address(this.area), i32(0), keys, i32(keys))
+      : [];
+  }
 }
 
 /** Code for the derivative of attention. */
@@ -98,90 +144,53 @@ export function compileAttentionBackward(
   const { batch, heads, queries, keys, dim } = kernel;
   const width = padded(keys);
   const columns = padded(dim);
-  const area = {
-    keyByToken: parts.area(width * dim),
-    valueByToken: parts.area(width * dim),
-    keyByDim: parts.area(columns * keys),
-    query: parts.area(columns * parts.block),
-    gradient: parts.area(columns * parts.block),
-    weights: parts.area(parts.block * width),
-    scores: parts.area(parts.block * width),
-    gradQuery: parts.area(parts.block * columns),
-    gradKey: parts.area(keys * columns),
-    gradValue: parts.area(keys * columns),
-  };
   const { first, rows, limit } = parts;
-  const strides = (operand: { readonly index: { readonly strides: readonly number[] } }) => {
-    const [, , token = 0, element = 0] = operand.index.strides;
-    return { byToken: { across: token, along: element }, byDim: { across: element, along: token } };
-  };
-  const tokens = { width: 8, size: keys, count: i32(keys), steps: i32(dim), mostSteps: dim } as const;
-  const block = { width: 8, size: dim, count: i32(dim), steps: rows.get, mostSteps: parts.block } as const;
+  const weightArea = parts.area(parts.block * width);
+  const scoreArea = parts.area(parts.block * width);
+  const weights = { address: parts.address(weightArea), row: 4 * width };
+  const scores = { address: parts.address(scoreArea), row: 4 * width };
+  const gradKey = new Gathered(parts, 1);
+  const gradValue = new Gathered(parts, 2);
+  const whole = dim % panelColumns === 0;
+  const queryArea = whole ? undefined : parts.area(parts.block * columns);
+  const gradQuery = queryArea
+    ? { address: parts.address(queryArea), row: 4 * columns }
+    : { address: parts.rowOf(0, first.get, queries), row: 4 * heads * dim };
   const queryRows = parts.leftRows(kernel.query, first.get, rows.get);
   const gradientRows = parts.leftRows(kernel.gradient, first.get, rows.get);
-  const panels = (place: { offset: number }, steps: number) => ({
-    address: parts.address(place),
-    panel: 4 * panelColumns * steps,
-  });
-  const transposed = (place: { offset: number }) => ({
-    address: parts.address(place),
-    row: 4,
-    step: 4 * width,
-    tile: 16,
-  });
-  const fromScores = { rows: rows.get, columns: limit.get, steps: i32(dim), accumulate: false };
-  const overQueries = { rows: limit.get, columns: i32(dim), steps: rows.get, accumulate: true };
+  const transposed = ({ address, row }: Sums) => ({ address, row: 4, step: row });
+  const tails = parts.queryTails;
+  const fromRows = { rows: rows.get, columns: parts.columns.get, steps: i32(dim), tails };
+  const overQueries = { rows: limit.get, columns: i32(dim), steps: rows.get, tails: parts.keyTails };
 
   const oneBlock = [
     parts.bounds(),
-    parts.pack(parts.at(kernel.query, first.get), strides(kernel.query).byDim, area.query, block),
-    parts.pack(parts.at(kernel.gradient, first.get), strides(kernel.gradient).byDim, area.gradient, block),
     queryRows.code,
     gradientRows.code,
-    parts.product(
-      queryRows.rows,
-      panels(area.keyByToken, dim),
-      parts.address(area.weights),
-      width,
-      fromScores,
-    ),
-    parts.product(
-      gradientRows.rows,
-      panels(area.valueByToken, dim),
-      parts.address(area.scores),
-      width,
-      fromScores,
-    ),
-    gradientsOfScores(
-      parts,
-      kernel,
-      parts.address(area.weights),
-      width,
-      area.scores.offset - area.weights.offset,
-    ),
-    parts.product(
-      transposed(area.weights),
-      panels(area.gradient, parts.block),
-      parts.address(area.gradValue),
-      columns,
-      overQueries,
-    ),
-    parts.product(
-      transposed(area.scores),
-      panels(area.query, parts.block),
-      parts.address(area.gradKey),
-      columns,
-      overQueries,
-    ),
-    parts.product(
-      { address: parts.address(area.scores), row: 4 * width, step: 4, tile: 16 * width },
-      panels(area.keyByDim, keys),
-      parts.address(area.gradQuery),
-      columns,
-      { rows: rows.get, columns: i32(dim), steps: limit.get, accumulate: false },
-    ),
-    parts.storeRows(0, parts.address(area.gradQuery), first.get, queries, rows.get),
+    parts.product(queryRows.rows, parts.right(kernel.key, 'tokens'), weights, fromRows),
+    parts.product(gradientRows.rows, parts.right(kernel.value, 'tokens'), scores, fromRows),
+    gradientsOfScores(parts, kernel, weights, scoreArea.offset - weightArea.offset),
+    parts.product(transposed(weights), parts.right(kernel.gradient, 'elements', first.get), gradValue.sums, {
+      ...overQueries,
+      accumulate: gradValue.accumulate,
+    }),
+    parts.product(transposed(scores), parts.right(kernel.query, 'elements', first.get), gradKey.sums, {
+      ...overQueries,
+      accumulate: gradKey.accumulate,
+    }),
+    parts.product({ ...scores, step: 4 }, parts.right(kernel.key, 'elements'), gradQuery, {
+      rows: rows.get,
+      columns: i32(dim),
+      steps: limit.get,
+      tails,
+    }),
+    queryArea ? parts.storeRows(0, gradQuery.address, first.get, queries, rows.get) : [],
   ];
+
+  const result = {
+    input: kernel.result,
+    index: { offset: 0, strides: [queries * heads * dim, dim, heads * dim, 1] },
+  };
 
   const body = (item: Local): Code => {
     const { indices, code } = frame.split(item.get, [batch, heads]);
@@ -190,22 +199,14 @@ export function compileAttentionBackward(
       code,
       parts.batch.set(outer.get),
       parts.head.set(head.get),
-      parts.pack(parts.at(kernel.key), strides(kernel.key).byToken, area.keyByToken, tokens),
-      parts.pack(parts.at(kernel.value), strides(kernel.value).byToken, area.valueByToken, tokens),
-      parts.pack(parts.at(kernel.key), strides(kernel.key).byDim, area.keyByDim, {
-        width: 8,
-        size: dim,
-        count: i32(dim),
-        steps: i32(keys),
-        mostSteps: keys,
-      }),
-      fillZero(parts.address(area.gradKey), i32(4 * keys * columns)),
-      fillZero(parts.address(area.gradValue), i32(4 * keys * columns)),
+      parts.bringNear([kernel.query, kernel.key, kernel.value, kernel.gradient, result]),
+      gradKey.before(),
+      gradValue.before(),
       f.loop(first, i32(0), i32(queries), oneBlock, parts.block),
-      parts.storeRows(1, parts.address(area.gradKey), i32(0), keys, i32(keys)),
-      parts.storeRows(2, parts.address(area.gradValue), i32(0), keys, i32(keys)),
+      gradKey.after(),
+      gradValue.after(),
     ];
   };
-  const cost = queries * keys * (0.5 * dim + 4);
+  const cost = queries * keys * (0.25 * dim + 3);
   return { stages: [frame.close(body, batch * heads, cost)], sharedBytes: 0, threadBytes: parts.threadBytes };
 }

@@ -5,14 +5,18 @@
 import type { AttentionShape, Launch, Operand } from '@clipin/kernel';
 import { type Code, call, i32, i32x4, ifElse, load, loadLane, op, plus, storeVector, times } from './code';
 import { elementAddress, Frame } from './frame';
-import { gemmFunction, packFunction, panelColumns, tileRows } from './gemm';
+import { gemmFunction, type PanelCopy, panelColumns, tileRows } from './gemm';
 import type { Target } from './math';
 import { fromMemory, loadVector, storeVectorLanes } from './memory-access';
 import type { FunctionBuilder, Local, ModuleBuilder } from './module';
+import { packFunction, touchFunction } from './pack';
 
 /** Queries that are computed together where there are many. */
 const mostQueries = 96;
 const manyQueries = 64;
+
+/** Elements that are taken to fit into the second cache beside what is computed. */
+const nearElements = 65536;
 
 export const padded = (size: number): number => Math.ceil(size / panelColumns) * panelColumns;
 
@@ -21,20 +25,30 @@ export interface Area {
   readonly offset: number;
 }
 
-/** An operand as products read it: a function-ready place and its strides in bytes. */
+/** A left operand of products: an address, and strides in bytes. */
 export interface Rows {
   readonly address: Code;
   readonly row: number;
   readonly step: number;
-  readonly tile: number;
 }
 
-/** A right operand in panels. */
-export interface Panels {
+/** A right operand: an address, and how panels of 8 columns are come by. */
+export interface Columns {
   readonly address: Code;
-  /** Bytes from one panel to the next. */
+  /** Bytes from one step to the next, and from one panel to the next. */
+  readonly step: number;
   readonly panel: number;
+  readonly copy: PanelCopy;
 }
+
+/** Where a product goes: an address, and bytes from one row to the next. */
+export interface Sums {
+  readonly address: Code;
+  readonly row: number;
+}
+
+/** Matrices of at most this many elements stay in the first cache and are read where they lie. */
+const smallMatrix = 4096;
 
 /** Emits the parts of attention for one batch element and head. */
 export class AttentionParts {
@@ -50,6 +64,10 @@ export class AttentionParts {
   readonly rows: Local;
   /** Keys that any query of the block can see. */
   readonly limit: Local;
+  /** Keys of the products' columns: whole panels of those, or all. */
+  readonly columns: Local;
+  /** Room for one panel of a right operand. */
+  private readonly panel: Area;
   private bytes = 0;
 
   constructor(
@@ -67,6 +85,8 @@ export class AttentionParts {
     this.first = this.f.local('i32');
     this.rows = this.f.local('i32');
     this.limit = this.f.local('i32');
+    this.columns = this.f.local('i32');
+    this.panel = this.area(panelColumns * Math.max(kernel.dim, kernel.keys, this.block));
   }
 
   /** Bytes of scratch memory handed out so far. */
@@ -98,6 +118,8 @@ export class AttentionParts {
             this.limit.set(op('i32.add', this.first.get, this.rows.get)),
           )
         : [],
+      this.columns.set(op('i32.and', plus(this.limit.get, panelColumns - 1), i32(-panelColumns))),
+      ifElse(op('i32.gt_s', this.columns.get, i32(keys)), this.columns.set(i32(keys))),
     ];
   }
 
@@ -108,50 +130,48 @@ export class AttentionParts {
   }
 
   /**
-   * Copies a matrix into panels of `width` lanes.
-   *
-   * @param size - lanes across all panels
-   * @param count - lanes that are wanted now
-   * @param steps - steps along, now; `mostSteps` at most
+   * Reads operands once in the order they lie in: those of all heads of a batch element before the first, where they fit into
+   * the second cache together.
    */
-  pack(
-    from: Code,
-    strides: { readonly across: number; readonly along: number },
-    to: Area,
-    {
-      width,
-      size,
-      count,
-      steps,
-      mostSteps,
-    }: { width: 4 | 8; size: number; count: Code; steps: Code; mostSteps: number },
-  ): Code {
-    if (size === 0) return [];
-    const layout = { width, ...strides };
-    const source = this.f.local('i32');
-    const target = this.f.local('i32');
-    const panel = this.f.local('i32');
-    const rest = size % width;
-    const whole = size >= width ? packFunction(this.module, layout, width) : undefined;
-    const ragged = rest > 0 ? packFunction(this.module, layout, rest) : undefined;
-    const run = (index: number): Code => call(index, source.get, target.get, steps);
-    return [
-      source.set(from),
-      target.set(this.address(to)),
-      this.f.loop(
-        panel,
-        i32(0),
-        count,
-        [
-          whole === undefined || ragged === undefined
-            ? run((whole ?? ragged) as number)
-            : ifElse(op('i32.gt_s', panel.get, i32(size - width)), run(ragged), run(whole)),
-          source.add(4 * width * strides.across),
-          target.add(4 * width * mostSteps),
-        ],
-        width,
-      ),
-    ];
+  bringNear(operands: readonly Operand[]): Code {
+    const { heads, queries, keys, dim, key, value } = this.kernel;
+    const together = heads * dim * (queries + keys) * operands.length <= 2 * nearElements;
+    const touch = (operand: Operand): Code => {
+      const [, head = 0, token = 0, element = 0] = operand.index.strides;
+      if (element !== 1) return [];
+      const tokens = operand === key || operand === value ? keys : queries;
+      const rows = (width: number): Code =>
+        call(touchFunction(this.module), this.at(operand), i32(tokens), i32(4 * width), i32(4 * token));
+      if (together && head === dim) return ifElse(op('i32.eqz', this.head.get), rows(heads * dim));
+      return this.blocks === 1 ? rows(dim) : [];
+    };
+    return operands.map(touch);
+  }
+
+  /**
+   * An operand over `[tokens, dim]` as a right operand.
+   *
+   * @param columns - which of its axes are the columns: tokens for scores, elements for what weights add up
+   * @param from - the first token
+   */
+  right({ input, index }: Operand, columns: 'tokens' | 'elements', from?: Code): Columns {
+    const [, , token = 0, element = 0] = index.strides;
+    const { keys, dim } = this.kernel;
+    const [across, along] = columns === 'tokens' ? [token, element] : [element, token];
+    const small = keys * dim <= smallMatrix && Math.abs(along) % 256 !== 0;
+    const lastColumns = (columns === 'tokens' ? keys : dim) % panelColumns || panelColumns;
+    const copy =
+      across === 1
+        ? small
+          ? 'none'
+          : 'whileReading'
+        : ({ pack: { width: panelColumns, across, along }, lastColumns } as const);
+    return {
+      address: this.at({ input, index }, from),
+      step: 4 * along,
+      panel: 4 * across * panelColumns,
+      copy,
+    };
   }
 
   /** Rows of an operand over `[tokens, dim]` as a left operand: where they lie, or copied if they run backwards. */
@@ -162,54 +182,62 @@ export class AttentionParts {
         address: this.at(operand, token),
         row: 4 * across,
         step: 4 * along,
-        tile: 4 * across * tileRows,
       };
       return { code: [], rows };
     }
     const { dim } = this.kernel;
-    // One lane of each panel is used: simple, and rare.
-    const area = this.area(this.block * tileRows * dim);
-    const pack = packFunction(this.module, { width: tileRows, across, along }, 1);
+    const area = this.area(this.block * dim);
+    const pack = packFunction(this.module, { width: 1, across, along }, 1);
     const from = this.f.local('i32');
     const row = this.f.local('i32');
-    const to = op('i32.add', this.address(area), times(row.get, 16 * dim));
+    const to = op('i32.add', this.address(area), times(row.get, 4 * dim));
     const code = [
       from.set(this.at(operand, token)),
       this.f.loop(row, i32(0), count, [call(pack, from.get, to, i32(dim)), from.add(4 * across)]),
     ];
     return {
       code,
-      rows: { address: this.address(area), row: 16 * dim, step: 16, tile: 16 * dim * tileRows },
+      rows: { address: this.address(area), row: 4 * dim, step: 4 },
     };
   }
 
-  /** `to = a · b`, or added to it. `columns` are those of b, `width` the padded columns of a row of `to`. */
+  /** `to = a · b`, added to what is there if `accumulate` is not 0. `rows`: the sizes that they may have, if known. */
   product(
     a: Rows,
-    b: Panels,
-    to: Code,
-    width: number,
-    sizes: { rows: Code; columns: Code; steps: Code; accumulate: boolean },
+    b: Columns,
+    to: Sums,
+    sizes: { rows: Code; columns: Code; steps: Code; accumulate?: Code; tails?: readonly number[] },
   ): Code {
+    const height = tileRows(this.target);
     const gemm = gemmFunction(this.module, this.target, {
       aRow: a.row,
       aStep: a.step,
-      aTile: a.tile,
-      bStep: 4 * panelColumns,
+      aTile: a.row * height,
+      bStep: b.step,
       bPanel: b.panel,
-      cRow: 4 * width,
+      copy: b.copy,
+      cRow: to.row,
+      tails: sizes.tails ?? Array.from({ length: height }, (_, tail) => tail),
     });
-    const panels = op('i32.shr_u', plus(sizes.columns, panelColumns - 1), i32(3));
+    const { accumulate = i32(0) } = sizes;
     return call(
       gemm,
       a.address,
       b.address,
-      to,
+      to.address,
       sizes.rows,
-      panels,
+      sizes.columns,
       sizes.steps,
-      i32(sizes.accumulate ? 1 : 0),
+      accumulate,
+      this.address(this.panel),
     );
+  }
+
+  /** The numbers of rows beyond whole tiles that a product over the block's queries may have. */
+  get queryTails(): readonly number[] {
+    const height = tileRows(this.target);
+    const { queries } = this.kernel;
+    return [(this.blocks > 1 ? this.block : queries) % height, (queries % this.block) % height];
   }
 
   /**
@@ -286,15 +314,28 @@ export class AttentionParts {
     ];
   }
 
-  /** Copies rows of scratch memory to output rows `[batch, token, head, :]`, each times a factor if there is one. */
-  storeRows(
-    output: number,
-    from: Code,
-    token: Code,
-    tokens: number,
-    count: Code,
-    factor?: (row: Local) => Code,
-  ): Code {
+  /** The same for products over the block's queries, whose rows are keys. */
+  get keyTails(): readonly number[] {
+    const height = tileRows(this.target);
+    const { queries, keys, causal } = this.kernel;
+    if (!causal) return [keys % height];
+    return this.blocks > 1
+      ? Array.from({ length: height }, (_, tail) => tail)
+      : [Math.min(queries, keys) % height];
+  }
+
+  /** The address of row `[batch, token, head, 0]` of an output. */
+  rowOf(output: number, token: Code, tokens: number): Code {
+    const { heads, dim } = this.kernel;
+    return elementAddress(
+      (this.frame.outputs[output] as Local).get,
+      [this.batch.get, this.head.get, token],
+      [tokens * heads * dim, dim, heads * dim],
+    );
+  }
+
+  /** Copies rows of scratch memory to output rows `[batch, token, head, :]`, each times its factor of `factors` if there are some. */
+  storeRows(output: number, from: Code, token: Code, tokens: number, count: Code, factors?: Area): Code {
     const { heads, dim } = this.kernel;
     const { f } = this;
     const row = f.local('i32');
@@ -302,24 +343,20 @@ export class AttentionParts {
     const target = f.local('i32');
     const scale = f.local('v128');
     const value = f.local('v128');
-    const strides = [tokens * heads * dim, dim, heads * dim];
-    const start = elementAddress(
-      (this.frame.outputs[output] as Local).get,
-      [this.batch.get, this.head.get, token],
-      strides,
-    );
     const vectors = Array.from({ length: Math.ceil(dim / 4) }, (_, u) => {
       const loaded = loadVector(f, plus(source.get, 16 * u), 1, 4);
       return [
-        value.set(factor ? op('f32x4.mul', loaded, scale.get) : loaded),
+        value.set(factors ? op('f32x4.mul', loaded, scale.get) : loaded),
         storeVectorLanes(plus(target.get, 16 * u), value.get, Math.min(4, dim - 4 * u)),
       ];
     });
     return [
       source.set(from),
-      target.set(start),
+      target.set(this.rowOf(output, token, tokens)),
       f.loop(row, i32(0), count, [
-        factor ? scale.set(factor(row)) : [],
+        factors
+          ? scale.set(load('v128.load32_splat', op('i32.add', this.address(factors), times(row.get, 4))))
+          : [],
         vectors,
         source.add(4 * padded(dim)),
         target.add(4 * heads * dim),

@@ -108,12 +108,12 @@ describe('which products BLAS gets', () => {
     expect(cut(32, 512, 512, 512, [64])).toEqual([512, 512]);
   });
 
-  test('as one stage, without packing', () => {
+  test('as one stage, where our own tiles cut a long sum and add up its parts', () => {
     const kernel = product(
       [],
-      [64, 64, 64],
-      { offset: 0, strides: [64, 1] },
-      { offset: 0, strides: [1, 64] },
+      [64, 64, 4096],
+      { offset: 0, strides: [4096, 1] },
+      { offset: 0, strides: [1, 4096] },
     );
     const launch = launchOf(kernel, 2, 1);
     const stages = (blas: boolean) =>

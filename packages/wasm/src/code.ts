@@ -89,6 +89,7 @@ const simdOpcodes = {
   'v128.or': 80,
   'v128.xor': 81,
   'v128.bitselect': 82,
+  'v128.any_true': 83,
   'f32x4.floor': 104,
   'f32x4.nearest': 106,
   'i32x4.abs': 160,
@@ -241,6 +242,9 @@ export const doWhile = (body: Code, condition: Code): Code => [
   0,
   0x0b,
 ];
+
+/** Leaves the `doWhile` around it, which must be all that stands in an `ifElse`, if `condition` holds. */
+export const leaveIf = (condition: Code): Code => [condition, 0x0d, 1];
 
 export const call = (index: number, ...args: Code[]): Code => [...args, 0x10, unsigned(index)];
 

@@ -188,7 +188,7 @@ class WasmDevice implements Device {
   /** How a stage is cut into pieces for the threads. */
   step({ task, items, cost }: LoadedStage, pointers: number): Step {
     const worth = Math.floor((items * cost) / leastPiece);
-    const most = this.threads.count === 1 ? 1 : Math.min(items, mostPieces, this.threads.count * 8, worth);
+    const most = this.threads.count === 1 ? 1 : Math.min(items, mostPieces, this.threads.count * 32, worth);
     const pieceItems = Math.ceil(items / Math.max(1, most));
     return { task, pointers, items, pieceItems, pieces: Math.ceil(items / pieceItems) };
   }

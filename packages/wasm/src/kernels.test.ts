@@ -1,6 +1,6 @@
 /**
  * Kernels of the sizes and strides that take the special paths of this device: blocks, ragged edges, packed operands,
- * segmented sums, many queries. Compared with the float64 reference; one thread and three must agree to the bit.
+ * segmented sums, many queries. Compared with the float64 reference; one, two and three threads must agree to the bit.
  */
 import {
   createReferenceDevice,
@@ -16,20 +16,24 @@ import { type Case, distanceFromReference, noise, runCase, wholeNumbers } from '
 import { createWasmDevice } from './index';
 
 let one: Device;
+let two: Device;
 let three: Device;
 beforeAll(async () => {
   one = await createWasmDevice({ threads: 1, blas: false });
+  two = await createWasmDevice({ threads: 2, blas: false });
   three = await createWasmDevice({ threads: 3, blas: false });
 });
 afterAll(() => {
   one.destroy();
+  two.destroy();
   three.destroy();
 });
 
-/** Checks a case against the reference, and the bits on three threads against those on one. */
+/** Checks a case against the reference, and the bits on two and three threads against those on one. */
 async function check(example: Case, tolerance: number): Promise<void> {
   expect(await distanceFromReference(one, example)).toBeLessThanOrEqual(tolerance);
-  expect(await runCase(three, example)).toEqual(await runCase(one, example));
+  const bits = await runCase(one, example);
+  for (const device of [two, three]) expect(await runCase(device, example)).toEqual(bits);
 }
 
 /** The rounding unit of f32. */
@@ -208,7 +212,7 @@ describe('matrix products', () => {
     [m, n, k]: readonly [number, number, number],
     a: number[],
     b: number[],
-    program = [reduced],
+    program: Instruction[] = [reduced],
   ): Kernel => ({
     kind: 'matmul',
     batch,
@@ -272,6 +276,54 @@ describe('matrix products', () => {
         2 * k * u,
       );
     }
+  });
+
+  const long = [
+    [16, 16, 4200],
+    [13, 21, 2300],
+    [1, 9, 4100],
+    [40, 48, 1100],
+    [200, 60, 77],
+    [6, 260, 256],
+    [150, 20, 256],
+  ] as const;
+  test.each(long)(
+    '%i x %i over %i: k in segments, blocks of rows, strides of powers of two',
+    async (m, n, k) => {
+      const epilogue: Instruction[] = [reduced, load(2, [0, 1]), { op: 'add', dtype: 'f32', args: [0, 1] }];
+      for (const [a, b] of [
+        [
+          [k, 1],
+          [n, 1],
+        ],
+        [
+          [1, m],
+          [n, 1],
+        ],
+        [
+          [k, 1],
+          [1, k],
+        ],
+        [
+          [1, m],
+          [1, k],
+        ],
+      ] as const)
+        for (const program of [[reduced], epilogue])
+          await check(
+            {
+              kernel: product([], [m, n, k], [...a], [...b], program),
+              inputs: [f32(m * k), f32(n * k, 3), f32(n, 5)],
+              outputs: [output(m * n)],
+            },
+            2 * k * u,
+          );
+    },
+  );
+
+  test('batches of long sums', async () => {
+    const kernel = product([2], [10, 12, 3000], [30_000, 1, 10], [36_000, 12, 1]);
+    await check({ kernel, inputs: [f32(60_000), f32(72_000, 3)], outputs: [output(240)] }, 6000 * u);
   });
 
   test('rows that run backwards', async () => {

@@ -73,7 +73,7 @@ export function compileMap(launch: Launch, kernel: LoopKernel, target: Target): 
   const end = f.local('i32');
   const addresses = frame.outputs.map(() => f.local('i32'));
   const strides = contiguousStrides(axes);
-  const unroll = kernel.program.length <= 8 && size >= 32 ? 2 : 1;
+  const unroll = kernel.program.length <= 24 && size >= 32 ? 2 : 1;
 
   const body = (item: Local): Code => {
     const { indices, code } = frame.split(item.get, [...axes.slice(0, -1), blocks]);

@@ -1,185 +1,124 @@
 /**
- * Matrix products: B (and A where its strides are awkward) packed into panels by all threads, then blocks of the
- * result computed by tiles into the thread's scratch memory, k block after k block, and the epilogue run over each
- * finished block. How sums are ordered depends on k alone.
+ * Matrix products: blocks of the result are computed, each thread some, into the output, or into scratch memory where the epilogue
+ * runs over each finished block. Where k is cut into segments, their sums lie in shared scratch memory first, and a second
+ * stage adds them up in order.
  */
-import { type Affine, contiguousStrides, type Launch, type MatmulKernel, sizeOf } from '@clipin/kernel';
+import { contiguousStrides, type Launch, type MatmulKernel, sizeOf } from '@clipin/kernel';
 import { type BlasPlan, blasCost, blasPlan } from './blas';
-import { type Code, call, i32, ifElse, load, loadInt, op, plus, times } from './code';
+import { blasProduct } from './blas-product';
+import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
-import { type GemmLayout, gemmFunction, packFunction, panelColumns, tileRows } from './gemm';
+import { panelColumns } from './gemm';
 import { elementCost, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
-import { imported, type Local, type ModuleBuilder } from './module';
+import type { Local, ModuleBuilder } from './module';
 import { type SimpleMatmul, simplifyMatmul } from './nest';
 import { ProgramEmitter } from './program';
+import { type Block, multiplyAddCost, planOf, tileBytes, tileProduct } from './tiles';
 
-/** Steps of k whose panels stay in the first cache; fewer where A's tiles are read from lines that other tiles share. */
-const mostSteps = 384;
-const mostSharedSteps = 64;
-
-/** Nanoseconds of one multiply-add. */
-const flopCost = 0.05;
-
-/** Scratch memory of packed operands starts at multiples of this. */
-const alignment = 64;
-const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
-
-/** One operand as the tiles read it. */
-interface Packed {
-  /** Whether it is copied into panels, or read where it lies. */
-  readonly packed: boolean;
-  /** Whether every batch element has its own. */
-  readonly batched: boolean;
-  /** Bytes of panels for one batch element. */
-  readonly bytes: number;
-  /** Where its panels start in shared scratch memory. */
-  readonly offset: number;
-}
-
-interface Plan {
-  readonly a: Packed;
-  readonly b: Packed;
-  readonly layout: GemmLayout;
-  /** Whether tiles are written straight to the output: whole panels, and nothing to do with them. */
-  readonly direct: boolean;
-  /** Rows and columns of a block. */
-  readonly rows: number;
-  readonly columns: number;
-  /** Steps of k in a block, and how many blocks. */
-  readonly steps: number;
-  readonly stepBlocks: number;
-}
-
-/** Strides of which every element would claim the same few lines of the first cache. */
-const crowds = (stride: number): boolean => Math.abs(stride) % 256 === 0;
+/** Elements of the result that one item of the second stage finishes, about. */
+const foldedElements = 4096;
 
 /** Whether nothing is to be done with the sums but to store them. */
 const isPlain = ({ program, stores }: SimpleMatmul): boolean => program.length === 1 && stores.length === 1;
-
-function planOf(kernel: SimpleMatmul): Plan {
-  const { batch, m, n, k, a, b } = kernel;
-  const rank = batch.length;
-  const aRow = m === 1 ? 0 : (a.strides[rank] as number);
-  const aStep = k === 1 ? 0 : (a.strides[rank + 1] as number);
-  const bStep = k === 1 ? 0 : (b.strides[rank] as number);
-  const bColumn = n === 1 ? 1 : (b.strides[rank + 1] as number);
-
-  const fewColumns = n <= 2 * panelColumns;
-  const aReadable =
-    aRow >= 0 && (fewColumns || aStep === 1 || aRow === 0 || (aRow === 1 && !(crowds(aStep) && k > 64)));
-  const bReadable = bColumn === 1 && (m <= 2 * tileRows || (k * n <= 4096 && !crowds(bStep)));
-  const batched = (strides: readonly number[]) => strides.slice(0, rank).some((stride) => stride !== 0);
-  const bPacked = {
-    packed: !bReadable,
-    batched: batched(b.strides),
-    bytes: bReadable ? 0 : Math.ceil(n / panelColumns) * panelColumns * k * 4,
-    offset: 0,
-  };
-  const bTotal = align(bPacked.bytes * (bPacked.batched ? sizeOf(batch) : 1));
-  const aPacked = {
-    packed: !aReadable,
-    batched: batched(a.strides),
-    bytes: aReadable ? 0 : Math.ceil(m / tileRows) * tileRows * k * 4,
-    offset: bTotal,
-  };
-
-  let rows = 64;
-  let columns = 256;
-  const items = () => sizeOf(batch) * Math.ceil(m / rows) * Math.ceil(n / columns);
-  while (items() < 16 && (rows > 16 || columns > 32)) {
-    if (columns >= 2 * rows || rows <= 16) columns /= 2;
-    else rows /= 2;
-  }
-  const direct = isPlain(kernel) && n % panelColumns === 0;
-  const shared = aReadable && aRow === 1 && m > tileRows;
-  const stepBlocks = Math.max(1, Math.ceil(k / (shared ? mostSharedSteps : mostSteps)));
-  return {
-    a: aPacked,
-    b: bPacked,
-    layout: {
-      aRow: aReadable ? aRow * 4 : 4,
-      aStep: aReadable ? aStep * 4 : 4 * tileRows,
-      aTile: aReadable ? aRow * 4 * tileRows : k * 4 * tileRows,
-      bStep: bReadable ? bStep * 4 : 4 * panelColumns,
-      bPanel: bReadable ? 4 * panelColumns : k * 4 * panelColumns,
-      cRow: (direct ? n : Math.min(columns, Math.ceil(n / panelColumns) * panelColumns)) * 4,
-    },
-    direct,
-    rows,
-    columns,
-    steps: Math.ceil(k / stepBlocks),
-    stepBlocks,
-  };
-}
-
-/** The stage that copies one operand into panels. */
-function packStage(
-  launch: Launch,
-  module: ModuleBuilder,
-  kernel: SimpleMatmul,
-  operand: {
-    input: number;
-    offset: number;
-    strides: readonly number[];
-    across: number;
-    along: number;
-    size: number;
-  },
-  packed: Packed,
-  width: 4 | 8,
-): Stage {
-  const frame = new Frame(launch);
-  const { k } = kernel;
-  const panels = Math.ceil(operand.size / width);
-  const batch = packed.batched ? kernel.batch : [];
-  const rest = operand.size % width;
-  const layout = { width, across: operand.across, along: operand.along };
-  const whole = operand.size >= width ? packFunction(module, layout, width) : undefined;
-  const ragged = rest > 0 ? packFunction(module, layout, rest) : undefined;
-  const from = frame.f.local('i32');
-  const to = frame.f.local('i32');
-  const body = (item: Local): Code => {
-    const { indices, code } = frame.split(item.get, [...batch, panels]);
-    const panel = indices[indices.length - 1] as Local;
-    const place = [...indices.slice(0, -1).map((index) => index.get), panel.get];
-    const strides = [...(packed.batched ? operand.strides : []), operand.across * width];
-    const run = (index: number): Code => call(index, from.get, to.get, i32(k));
-    return [
-      code,
-      from.set(elementAddress((frame.inputs[operand.input] as Local).get, place, strides, operand.offset)),
-      to.set(op('i32.add', plus(frame.shared.get, packed.offset), times(item.get, k * width * 4))),
-      whole === undefined || ragged === undefined
-        ? run((whole ?? ragged) as number)
-        : ifElse(op('i32.eq', panel.get, i32(panels - 1)), run(ragged), run(whole)),
-    ];
-  };
-  return frame.close(body, sizeOf(batch) * panels, k * width * 0.5);
-}
 
 /** How the result is cut, and where blocks of it are computed. */
 interface Blocks {
   /** Rows and columns of a block. */
   readonly rows: number;
   readonly columns: number;
-  /** Whether blocks are written straight to the output, or to the thread's scratch memory for the epilogue. */
-  readonly direct: boolean;
-  /** Bytes from one row of a block to the next, there. */
+  /** Segments of k. */
+  readonly segments: number;
+  /** Where sums go: to the output, to the thread's scratch memory for the epilogue, or to shared memory for a second stage. */
+  readonly sums: 'output' | 'own' | 'shared';
+  /** Bytes from one row of sums to the next, there. */
   readonly row: number;
 }
 
-/** The block that is being computed. */
-interface Block {
-  /** Number of the batch element, and its indices. */
-  readonly batch: Code;
-  readonly outer: readonly Code[];
-  readonly row: Local;
-  readonly rowEnd: Local;
-  readonly column: Local;
-  readonly columnEnd: Local;
-  /** Address of the block's sums. */
-  readonly to: Code;
+/** Rows and columns of the result with the epilogue run over them. */
+class Epilogue {
+  private readonly addresses: readonly Local[];
+  private readonly from: Local;
+  private readonly fromRow: Local;
+  private readonly position: Local;
+
+  constructor(
+    private readonly frame: Frame,
+    private readonly launch: Launch,
+    private readonly kernel: SimpleMatmul,
+    private readonly target: Target,
+  ) {
+    const { f } = frame;
+    this.addresses = frame.outputs.map(() => f.local('i32'));
+    this.from = f.local('i32');
+    this.fromRow = f.local('i32');
+    this.position = f.local('i32');
+  }
+
+  /**
+   * @param outer - indices of the batch element
+   * @param row - the first row, counted up to `rowEnd`
+   * @param sums - address of the sums, whose rows lie `stride` bytes apart
+   * @param segments - how many are to be added up, lying `apart` bytes from each other
+   */
+  emit(
+    outer: readonly Code[],
+    row: Local,
+    rowEnd: Code,
+    column: Code,
+    columnEnd: Code,
+    sums: Code,
+    stride: number,
+    segments = 1,
+    apart = 0,
+  ): Code {
+    const { frame, kernel, launch, target, addresses, from, fromRow, position } = this;
+    const { f } = frame;
+    const { batch, m, n, program } = kernel;
+    const axis = batch.length + 1;
+    const strides = contiguousStrides([...batch, m, n]);
+    const place = [...outer, row.get, column];
+    const reduced = (u: number): Code =>
+      Array.from({ length: segments }, (_, segment) =>
+        load('v128.load', plus(from.get, segment * apart), 16 * u),
+      ).reduce((sum, part) => op('f32x4.add', sum, part));
+    const emitter = new ProgramEmitter(
+      { f, target, inputs: frame.inputs, indices: place, vector: axis, looped: axis },
+      program,
+      reduced,
+    );
+    const emit = (lanes: readonly number[]): Code => [
+      emitter.turn(lanes),
+      storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
+      emitter.advance(4 * lanes.length),
+      addresses.map((address) => address.add(16 * lanes.length)),
+      from.add(16 * lanes.length),
+    ];
+    return [
+      fromRow.set(sums),
+      f.count(row, rowEnd, 1, [
+        addresses.map((address, output) =>
+          address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
+        ),
+        from.set(fromRow.get),
+        position.set(column),
+        emitter.before([4, 4]),
+        walkVectors(position, columnEnd, n, program.length <= 24 ? 2 : 1, emit),
+        fromRow.add(stride),
+      ]),
+    ];
+  }
 }
+
+/** `from` and `to` of block number `block` of an axis. */
+const bounds = (from: Local, to: Local, block: Code, size: number, most: number): Code => [
+  from.set(op('i32.mul', block, i32(size))),
+  to.set(plus(from.get, size)),
+  ifElse(op('i32.gt_s', to.get, i32(most)), to.set(i32(most))),
+];
+
+/** Bytes of the sums of one segment of k. */
+const segmentBytes = ({ batch, m }: SimpleMatmul, { row }: Blocks): number => sizeOf(batch) * m * row;
 
 /** The stage that computes blocks of the result by `product`, and runs the epilogue over them. */
 function productStage(
@@ -191,7 +130,6 @@ function productStage(
   product: { readonly cost: number; readonly code: (block: Block) => Code },
 ): Stage {
   const { batch, m, n } = kernel;
-  const rank = batch.length;
   const { f } = frame;
   const rowBlocks = Math.ceil(m / blocks.rows);
   const columnBlocks = Math.ceil(n / blocks.columns);
@@ -199,172 +137,85 @@ function productStage(
   const rowEnd = f.local('i32');
   const column = f.local('i32');
   const columnEnd = f.local('i32');
-  const sums = f.local('i32');
-  const sumsRow = f.local('i32');
-  const position = f.local('i32');
-  const addresses = frame.outputs.map(() => f.local('i32'));
-  const strides = contiguousStrides([...batch, m, n]);
+  const to = f.local('i32');
+  const epilogue = new Epilogue(frame, launch, kernel, target);
 
   const body = (item: Local): Code => {
-    const { indices, code } = frame.split(item.get, [...batch, rowBlocks, columnBlocks]);
-    const outer = indices.slice(0, rank).map((index) => index.get);
-    const bounds = (from: Local, to: Local, block: Local, size: number, most: number): Code => [
-      from.set(op('i32.mul', block.get, i32(size))),
-      to.set(plus(from.get, size)),
-      ifElse(op('i32.gt_s', to.get, i32(most)), to.set(i32(most))),
-    ];
+    const split = frame.split(item.get, [...batch, blocks.segments, rowBlocks, columnBlocks]);
+    const indices = split.indices.map((index) => index.get);
+    const outer = indices.slice(0, batch.length);
+    const [segment, rowBlock, columnBlock] = indices.slice(batch.length) as [Code, Code, Code];
+    const rowStrides = contiguousStrides([...batch, m, blocks.row / 4]);
     const place = [...outer, row.get, column.get];
-    const reduced = (u: number) => load('v128.load', sums.get, 16 * u);
-    const emitter = new ProgramEmitter(
-      { f, target, inputs: frame.inputs, indices: place, vector: rank + 1, looped: rank + 1 },
-      kernel.program,
-      reduced,
-    );
-    const emit = (lanes: readonly number[]): Code => [
-      emitter.turn(lanes),
-      storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
-      emitter.advance(4 * lanes.length),
-      addresses.map((address) => address.add(16 * lanes.length)),
-      sums.add(16 * lanes.length),
-    ];
-    const epilogue = [
-      sumsRow.set(frame.own.get),
-      f.count(row, rowEnd.get, 1, [
-        addresses.map((address, output) =>
-          address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
+    const sums = {
+      output: () => elementAddress((frame.outputs[0] as Local).get, place, rowStrides),
+      own: () => frame.own.get,
+      shared: () =>
+        op(
+          'i32.add',
+          elementAddress(frame.shared.get, place, rowStrides),
+          times(segment, segmentBytes(kernel, blocks)),
         ),
-        sums.set(sumsRow.get),
-        position.set(column.get),
-        emitter.before([4, 4]),
-        walkVectors(position, columnEnd.get, n, kernel.program.length <= 8 ? 2 : 1, emit),
-        sumsRow.add(blocks.row),
-      ]),
-    ];
+    };
     return [
-      code,
-      bounds(row, rowEnd, indices[rank] as Local, blocks.rows, m),
-      bounds(column, columnEnd, indices[rank + 1] as Local, blocks.columns, n),
-      sums.set(
-        blocks.direct ? elementAddress((frame.outputs[0] as Local).get, place, strides) : frame.own.get,
-      ),
+      split.code,
+      bounds(row, rowEnd, rowBlock, blocks.rows, m),
+      bounds(column, columnEnd, columnBlock, blocks.columns, n),
+      to.set(sums[blocks.sums]()),
       product.code({
-        batch: op('i32.div_u', item.get, i32(rowBlocks * columnBlocks)),
         outer,
-        row,
-        rowEnd,
-        column,
-        columnEnd,
-        to: sums.get,
+        row: row.get,
+        rows: op('i32.sub', rowEnd.get, row.get),
+        column: column.get,
+        columns: op('i32.sub', columnEnd.get, column.get),
+        segment,
+        to: to.get,
       }),
-      blocks.direct ? [] : epilogue,
+      blocks.sums === 'own'
+        ? epilogue.emit(outer, row, rowEnd.get, column.get, columnEnd.get, frame.own.get, blocks.row)
+        : [],
     ];
   };
   const elements = Math.min(m, blocks.rows) * Math.min(n, blocks.columns);
   return frame.close(
     body,
-    sizeOf(batch) * rowBlocks * columnBlocks,
-    product.cost + elements * elementCost(kernel.program),
+    sizeOf(batch) * blocks.segments * rowBlocks * columnBlocks,
+    product.cost + elements * elementCost(blocks.sums === 'own' ? kernel.program : []),
   );
 }
 
-/** A block of the result by our own tiles. */
-function tileProduct(
-  frame: Frame,
-  module: ModuleBuilder,
-  kernel: SimpleMatmul,
-  plan: Plan,
-  operands: { readonly a: number; readonly b: number },
-  target: Target,
-): (block: Block) => Code {
+/** The stage that adds up the sums of the segments of k, in order, and runs the epilogue. */
+function foldStage(launch: Launch, kernel: SimpleMatmul, blocks: Blocks, target: Target): Stage {
+  const { batch, m, n, program } = kernel;
+  const frame = new Frame(launch);
   const { f } = frame;
-  const { a, b, k } = kernel;
-  const gemm = gemmFunction(module, target, plan.layout);
-  const aAt = f.local('i32');
-  const bAt = f.local('i32');
-  const step = f.local('i32');
-  const steps = f.local('i32');
-  return ({ batch, outer, row, rowEnd, column, columnEnd, to }) => {
-    const panelsAt = (packed: Packed): Code =>
-      op(
-        'i32.add',
-        plus(frame.shared.get, packed.offset),
-        times(packed.batched ? batch : i32(0), packed.bytes),
-      );
-    const aStart = plan.a.packed
-      ? op('i32.add', panelsAt(plan.a), times(row.get, k * 4))
-      : elementAddress((frame.inputs[operands.a] as Local).get, [...outer, row.get], a.strides, a.offset);
-    const bStart = plan.b.packed
-      ? op('i32.add', panelsAt(plan.b), times(column.get, k * 4))
-      : elementAddress(
-          (frame.inputs[operands.b] as Local).get,
-          [...outer, undefined, column.get],
-          b.strides,
-          b.offset,
-        );
-    const rows = op('i32.sub', rowEnd.get, row.get);
-    const columns = op('i32.sub', columnEnd.get, column.get);
-    const panels = op('i32.div_u', plus(columns, panelColumns - 1), i32(panelColumns));
+  const rows = Math.max(1, Math.ceil(foldedElements / n));
+  const rowBlocks = Math.ceil(m / rows);
+  const row = f.local('i32');
+  const rowEnd = f.local('i32');
+  const epilogue = new Epilogue(frame, launch, kernel, target);
+  const body = (item: Local): Code => {
+    const { indices, code } = frame.split(item.get, [...batch, rowBlocks]);
+    const outer = indices.slice(0, -1).map((index) => index.get);
+    const rowStrides = contiguousStrides([...batch, m, blocks.row / 4]);
     return [
-      aAt.set(aStart),
-      bAt.set(bStart),
-      f.loop(
-        step,
+      code,
+      bounds(row, rowEnd, (indices[batch.length] as Local).get, rows, m),
+      epilogue.emit(
+        outer,
+        row,
+        rowEnd.get,
         i32(0),
-        i32(Math.max(1, k)),
-        [
-          steps.set(op('i32.sub', i32(k), step.get)),
-          ifElse(op('i32.gt_s', steps.get, i32(plan.steps)), steps.set(i32(plan.steps))),
-          call(gemm, aAt.get, bAt.get, to, rows, panels, steps.get, step.get),
-          aAt.add(plan.steps * plan.layout.aStep),
-          bAt.add(plan.steps * plan.layout.bStep),
-        ],
-        Math.max(1, plan.steps),
+        i32(n),
+        elementAddress(frame.shared.get, [...outer, row.get], rowStrides),
+        blocks.row,
+        blocks.segments,
+        segmentBytes(kernel, blocks),
       ),
     ];
   };
-}
-
-/** A block of the result by one call of BLAS. */
-function blasProduct(
-  frame: Frame,
-  kernel: SimpleMatmul,
-  plan: BlasPlan,
-  leadingC: number,
-  operands: { readonly a: number; readonly b: number },
-): (block: Block) => Code {
-  const { a, b, k } = kernel;
-  const element = (operand: number, { strides, offset }: Affine, place: readonly (Code | undefined)[]) =>
-    elementAddress((frame.inputs[operand] as Local).get, place, strides, offset);
-  // BLAS knows no bounds: the first and last elements are read here, which fails where they are not in the memory.
-  const touch = (address: Code): Code => op('drop', loadInt(address));
-  return ({ outer, row, rowEnd, column, columnEnd, to }) => {
-    const rows = op('i32.sub', rowEnd.get, row.get);
-    const columns = op('i32.sub', columnEnd.get, column.get);
-    const last = i32(k - 1);
-    const aStart = element(operands.a, a, [...outer, row.get]);
-    const bStart = element(operands.b, b, [...outer, undefined, column.get]);
-    return [
-      touch(aStart),
-      touch(element(operands.a, a, [...outer, plus(rowEnd.get, -1), last])),
-      touch(bStart),
-      touch(element(operands.b, b, [...outer, last, plus(columnEnd.get, -1)])),
-      touch(elementAddress(to, [plus(rows, -1), plus(columns, -1)], [leadingC, 1])),
-      call(
-        imported.sgemm,
-        i32(plan.a.transpose),
-        i32(plan.b.transpose),
-        rows,
-        columns,
-        i32(k),
-        aStart,
-        i32(plan.a.leading),
-        bStart,
-        i32(plan.b.leading),
-        to,
-        i32(leadingC),
-      ),
-    ];
-  };
+  const cost = Math.min(m, rows) * n * (elementCost(program) + 0.2 * blocks.segments);
+  return frame.close(body, sizeOf(batch) * rowBlocks, cost);
 }
 
 /** Code for a product that BLAS computes, block by block. */
@@ -375,19 +226,28 @@ function compileBlas(
   plan: BlasPlan,
   target: Target,
 ): CompiledKernel {
-  const { n, k } = simple;
+  const { m, n, k } = simple;
   const direct = isPlain(simple);
   const columns = Math.min(plan.columns, n);
   const leading = direct ? n : 4 * Math.ceil(columns / 4);
-  const blocks = { ...plan, direct, row: 4 * leading };
+  const blocks: Blocks = {
+    ...{ rows: plan.rows, columns: plan.columns, segments: 1 },
+    sums: direct ? 'output' : 'own',
+    row: 4 * leading,
+  };
   const frame = new Frame(launch);
-  const work = Math.min(simple.m, plan.rows) * columns * k;
   const stage = productStage(frame, launch, simple, blocks, target, {
-    cost: blasCost.call + work * blasCost.flop,
-    code: blasProduct(frame, simple, plan, leading, { a: kernel.a.input, b: kernel.b.input }),
+    cost: blasCost.call + Math.min(m, plan.rows) * columns * k * blasCost.flop,
+    code: blasProduct(simple, plan, leading, operandsOf(frame, kernel)),
   });
   return { stages: [stage], sharedBytes: 0, threadBytes: direct ? 0 : plan.rows * blocks.row };
 }
+
+/** Addresses of the operands. */
+const operandsOf = ({ inputs }: Frame, { a, b }: MatmulKernel): { readonly a: Local; readonly b: Local } => ({
+  a: inputs[a.input] as Local,
+  b: inputs[b.input] as Local,
+});
 
 /** Code for a matrix product. */
 export function compileMatmul(
@@ -399,48 +259,31 @@ export function compileMatmul(
   const simple = simplifyMatmul(kernel);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
   if (blas) return compileBlas(launch, kernel, simple, blas, target);
-  const plan = planOf(simple);
-  const rank = simple.batch.length;
-  const stages: Stage[] = [];
-  const stride = (strides: readonly number[], axis: number, size: number) =>
-    size === 1 ? 1 : (strides[axis] as number);
-  if (plan.b.packed && simple.k > 0) {
-    const { strides, offset } = simple.b;
-    const operand = {
-      input: kernel.b.input,
-      offset,
-      strides: strides.slice(0, rank),
-      across: stride(strides, rank + 1, simple.n),
-      along: stride(strides, rank, simple.k),
-      size: simple.n,
-    };
-    stages.push(packStage(launch, module, simple, operand, plan.b, panelColumns));
-  }
-  if (plan.a.packed && simple.k > 0) {
-    const { strides, offset } = simple.a;
-    const operand = {
-      input: kernel.a.input,
-      offset,
-      strides: strides.slice(0, rank),
-      across: stride(strides, rank, simple.m),
-      along: stride(strides, rank + 1, simple.k),
-      size: simple.m,
-    };
-    stages.push(packStage(launch, module, simple, operand, plan.a, tileRows));
-  }
+  const plan = planOf(simple, target);
+  const { m, n } = simple;
+  const direct = isPlain(simple) && n % panelColumns === 0;
+  const sums = plan.segments > 1 ? 'shared' : direct ? 'output' : 'own';
+  const width = Math.ceil(n / panelColumns) * panelColumns;
+  const blocks: Blocks = {
+    rows: plan.rows,
+    columns: plan.columns,
+    segments: plan.segments,
+    sums,
+    row: 4 * (sums === 'own' ? Math.min(plan.columns, width) : width),
+  };
   const frame = new Frame(launch);
-  const operands = { a: kernel.a.input, b: kernel.b.input };
-  const blocks = { ...plan, row: plan.layout.cRow };
-  stages.push(
-    productStage(frame, launch, simple, blocks, target, {
-      cost: Math.min(simple.m, plan.rows) * Math.min(simple.n, plan.columns) * simple.k * flopCost,
-      code: tileProduct(frame, module, simple, plan, operands, target),
-    }),
-  );
-  const total = (packed: Packed) => packed.bytes * (packed.batched ? sizeOf(simple.batch) : 1);
+  const inputs = operandsOf(frame, kernel);
+  const sumBytes = sums === 'own' ? Math.min(plan.rows, m) * blocks.row : 0;
+  const work = Math.min(plan.rows, m) * Math.min(plan.columns, n) * plan.segment;
+  const product = {
+    cost: work * multiplyAddCost,
+    code: tileProduct(frame, module, simple, plan, inputs, plus(frame.own.get, sumBytes), blocks.row, target),
+  };
+  const stages = [productStage(frame, launch, simple, blocks, target, product)];
+  if (sums === 'shared') stages.push(foldStage(launch, simple, blocks, target));
   return {
     stages,
-    sharedBytes: plan.a.offset + align(total(plan.a)),
-    threadBytes: plan.direct ? 0 : plan.rows * plan.layout.cRow,
+    sharedBytes: sums === 'shared' ? plan.segments * segmentBytes(simple, blocks) : 0,
+    threadBytes: sumBytes + tileBytes(plan),
   };
 }

@@ -174,7 +174,7 @@ export function scalarOperation(
       return erf(f, target, a);
     case 'sin':
     case 'cos':
-      return trigonometric(f, step.op, a, lanes);
+      return trigonometric(f, target, step.op, a, lanes);
     case 'cast':
       return cast(a, from, step.dtype);
     case 'bitcast':
@@ -207,10 +207,9 @@ export function operationCost(step: Instruction): number {
       return 15;
     case 'tanh':
     case 'erf':
-      return 30;
     case 'sin':
     case 'cos':
-      return 100;
+      return 30;
     case 'divide':
     case 'remainder':
     case 'sqrt':
