@@ -1,5 +1,5 @@
 /** The synthetic data: the same numbers for every library, in every run. */
-import type { Values } from './library';
+import type { Ids, Values } from './library';
 
 /** Numbers between `-scale` and `scale` from a linear congruential generator (Numerical Recipes' constants). */
 export function uniform(seed: number, shape: readonly number[], scale = 1): Values {
@@ -25,3 +25,12 @@ export const constant = (shape: readonly number[], value: number): Values => ({
   shape,
   data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value),
 });
+
+/** Whole numbers from 0 up to, not including, `limit`. */
+export function ids(seed: number, shape: readonly number[], limit: number): Ids {
+  const draws = uniform(seed, shape).data;
+  return {
+    shape,
+    data: Int32Array.from(draws, (draw) => Math.min(limit - 1, Math.floor(((draw + 1) / 2) * limit))),
+  };
+}
