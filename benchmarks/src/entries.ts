@@ -1,5 +1,6 @@
 /** Who is measured: ours first, then the peers, each in a process of its own. */
 import { availableParallelism } from 'node:os';
+import type { Adapter } from './adapter';
 import { pytorch } from './libraries/pytorch';
 import type { Entry } from './process/contestant';
 
@@ -42,3 +43,21 @@ const peer = (name: string, start: Entry['start']): Entry => ({
   threads: cores,
   start,
 });
+
+/** On an adapter. */
+export function webgpuEntries({ name, env }: Adapter): Entry[] {
+  const on = (library: string, start: Entry['start'], row?: string): Entry => ({
+    name: library,
+    device: 'webgpu',
+    threads: cores,
+    start,
+    env,
+    ...(row !== undefined && { row }),
+  });
+  return [
+    on('clip-in', { module: 'clip-in', options: { device: 'webgpu' } }, `webgpu, ${name}`),
+    on('jax-js', { module: 'jax-js', options: { device: 'webgpu' } }),
+    on('TensorFlow.js', { module: 'tfjs', options: { device: 'webgpu' } }),
+    on('onnxruntime', { module: 'onnxruntime', options: { provider: 'webgpu', threads: cores } }),
+  ];
+}

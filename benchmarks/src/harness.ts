@@ -29,7 +29,7 @@ export interface Failure {
 /** How much is run. */
 export interface Effort {
   readonly rounds: number;
-  /** A library that has been timed for so long, and three times, sits out the further rounds. */
+  /** A library that has been timed for so long sits out the further rounds. */
   readonly secondsEach: number;
 }
 
@@ -43,7 +43,6 @@ const turnSeconds = 0.03;
 const coldSeconds = 0.3;
 /** Before each turn: threads that wait for more work in a loop have given up by then. */
 const pauseMilliseconds = 40;
-const fewestRounds = 3;
 
 /**
  * Does the work with every library that can, and compares what comes out with the first one's; that one is ours.
@@ -136,7 +135,7 @@ export async function time(
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < ready.length; turn++) {
       const which = (round + turn) % ready.length;
-      if (round >= fewestRounds && used[which]! > secondsEach) continue;
+      if (used[which]! > secondsEach) continue;
       await sleep(pauseMilliseconds);
       const begin = performance.now();
       samples[which]!.push(...(await timeTurn(ready[which]!, samples[which]!)));

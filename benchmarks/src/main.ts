@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { blasRow, cores, cpuEntries } from './entries';
 import { measureLimits } from './limit';
 import { race } from './race';
-import { json, type Row } from './report';
+import { json } from './report';
 import { cpuWorks } from './works';
 
 const { values } = parseArgs({

@@ -123,7 +123,7 @@ function adamWStep({ params, gradients, settings }: Problems['adamW']): Task {
 const abilities: Abilities = {
   product: ({ a, b, transposeA, transposeB }) =>
     repeated([place(a), place(b)], (x, y) => [
-      (transposeA ? x.transpose() : x).matmul(transposeB ? y.transpose() : y),
+      (transposeA ? x.swapAxes(-1, -2) : x).matmul(transposeB ? y.swapAxes(-1, -2) : y),
     ]),
   softmax: ({ x }) => repeated([place(x)], (xs) => [softmax(xs)]),
   layerNorm({ x, gain, bias }) {

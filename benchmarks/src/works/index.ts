@@ -15,7 +15,7 @@ const oneThread = true;
 /** For processors. */
 export const cpuWorks: readonly Work[] = [
   product('nn', [256, 256, 256], { oneThread }),
-  ...[512, 1024].flatMap((n) => forms.map((form) => product(form, [n, n, n], { oneThread }))),
+  ...[512, 1024].flatMap((n) => forms.map((form) => product(form, [n, n, n], { oneThread: n === 1024 }))),
   product('nn', [1, 1024, 1024]), // a vector
   product('nn', [4096, 64, 64]), // thin: a layer
   product('nt', [4096, 64, 64]), // the gradient of its input
