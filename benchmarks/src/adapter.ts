@@ -12,19 +12,13 @@ export interface Adapter {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Finds the adapter. @throws Error with what was tried */
+/** Finds the adapter, as `init` does. @throws Error with what was tried */
 export async function findAdapter(): Promise<Adapter> {
-  const hardware = await nameOf('hardware').catch(() => undefined);
-  if (hardware !== undefined) return { name: hardware, software: false, env: {} };
-  const name = await nameOf('software');
-  return { name, software: true, env: softwareEnvironment() };
-}
-
-/** The driver's name; the device is closed again. */
-async function nameOf(adapter: 'hardware' | 'software'): Promise<string> {
-  const device = await createWebgpuDevice({ adapter });
+  const device = await createWebgpuDevice({ adapter: 'any' });
   device.destroy();
-  return device.description.replace(/^webgpu, /, '');
+  const name = device.description.replace(/^webgpu, /, '');
+  const software = name.endsWith('(software)');
+  return { name, software, env: software ? softwareEnvironment() : {} };
 }
 
 function softwareEnvironment(): Record<string, string> {

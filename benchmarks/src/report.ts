@@ -23,6 +23,8 @@ export interface Row {
   readonly peerSpreads?: Readonly<Record<string, readonly [number, number]>>;
   /** Ours over the measured limit of the machine, for rates. */
   readonly share?: number;
+  /** A point of a curve: what grows, and GFLOP/s of the operations that the size needs. */
+  readonly growth?: { readonly axis: string; readonly size: number; readonly rate: number };
 }
 
 /** Limits of what one row ran on, in the units of rates. */
@@ -75,6 +77,19 @@ export function line(row: Row, peers: readonly Pick<Contestant, 'name'>[]): stri
   const ratio = row.ratio === 0 ? '' : row.ratio.toFixed(2);
   return `| ${[row.work, row.unit, row.device, ...cells, ratio, share].join(' | ')} |`;
 }
+
+/** Rows that have no peers in common, one a line, as a table of their own. */
+export const plainTable = (rows: readonly Row[]): string =>
+  [
+    '| work | on | unit | clip-in | beside | ratio |\n| --- | --- | --- | ---: | --- | ---: |',
+    ...rows.map(({ work, device, unit, ours, spread, peers, ratio, ratios }) => {
+      const others = Object.entries(peers).map(([name, value]) => `${name} ${value}`);
+      const beside = others.length > 0 ? others : Object.keys(ratios);
+      const shown = ratio || Object.values(ratios)[0];
+      const cells = [work, device, unit, `${ours} (${spread[0]}–${spread[1]})`, beside.join(', ')];
+      return `| ${[...cells, shown === undefined ? '' : shown.toFixed(2)].join(' | ')} |`;
+    }),
+  ].join('\n');
 
 function spreadOf(work: Work, { timing }: Measured): [number, number] {
   const [one, other] = timing.quartiles.map((seconds) => rounded(inUnit(work, seconds))) as [number, number];
