@@ -20,7 +20,7 @@ export function parseOptions(args: string[]): Options {
     options: {
       only: { type: 'string', default: '' },
       device: { type: 'string' },
-      rounds: { type: 'string', default: '6' },
+      rounds: { type: 'string', default: '5' },
       json: { type: 'string' },
       html: { type: 'string' },
     },

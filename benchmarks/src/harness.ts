@@ -38,11 +38,16 @@ const usualRuns = 5;
 /** Difference between libraries that float32 allows, over the largest absolute value. */
 const tolerance = 1e-4;
 /** A library's turn in a round lasts as long, or one run if that is longer. */
-const turnSeconds = 0.03;
-/** A run that takes longer needs no other before it that brings its data into the caches. */
-const coldSeconds = 0.3;
-/** Before each turn: threads that wait for more work in a loop have given up by then. */
-const pauseMilliseconds = 40;
+const turnSeconds = 0.1;
+/**
+ * Runs before it that do not count: the caches are another's, and threads that slept are woken on one core and take some
+ * milliseconds to spread.
+ */
+const warmSeconds = 0.05;
+/** A run that takes longer needs none of that. */
+const longSeconds = 0.3;
+/** Before each turn: threads of the one before, which wait for more work in a loop, have given up by then. */
+const pauseMilliseconds = 30;
 
 /**
  * Does the work with every library that can, and compares what comes out with the first one's; that one is ours.
@@ -146,7 +151,7 @@ export async function time(
 }
 
 async function timeTurn(contestant: Contestant, before: readonly number[]): Promise<readonly number[]> {
-  const warm = !(Math.min(...before) > coldSeconds && before.length > 0);
+  const warm = Math.min(...before) < longSeconds || before.length === 0 ? warmSeconds : 0;
   const { seconds = [] } = await contestant.ask({ do: 'turn', seconds: turnSeconds, warm });
   return seconds;
 }

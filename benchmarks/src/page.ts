@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
 import type { Verdict } from './goals';
-import type { Row } from './report';
+import { percent, type Row } from './report';
 
 /** What is shown. */
 export interface Results {
@@ -16,7 +16,6 @@ export interface Results {
 const { document } = parseHTML('<!doctype html><html><body></body></html>');
 /** Ours first; colours that people with any eyes tell apart (Okabe and Ito 2008). */
 const palette = ['#0072b2', '#e69f00', '#56b4e9', '#009e73', '#f0e442', '#d55e00', '#cc79a7'];
-const higherIsBetter = new Set(['GFLOP/s', 'GB/s']);
 
 /** The page. */
 export function page({ rows, verdicts, machine, note }: Results): string {
@@ -24,12 +23,12 @@ export function page({ rows, verdicts, machine, note }: Results): string {
   for (const row of rows.filter(({ growth }) => !growth)) {
     groups.set(groupOf(row), [...(groups.get(groupOf(row)) ?? []), row]);
   }
-  const sections = [...groups].map(([title, own]) => `<h2>${escape(title)}</h2>${charts(own)}${table(own)}`);
+  const sections = [...groups].map(([title, own]) => `<h2>${escaped(title)}</h2>${charts(own)}${table(own)}`);
   const growth = rows.filter((row) => row.growth);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>clip-in: benchmarks</title><style>${style}</style></head><body>
 <h1>clip-in beside its peers</h1>
-<p>${escape(machine)}. ${escape(note)}</p>
+<p>${escaped(machine)}. ${escaped(note)}</p>
 ${verdicts.length > 0 ? `<h2>Bars</h2>${verdictTable(verdicts)}` : ''}
 ${sections.join('\n')}
 ${growth.length > 0 ? growthSection(growth) : ''}
@@ -47,7 +46,7 @@ small { color: #666; } .short { color: #b00020; } .charts { display: flex; flex-
 /** Rows of all threads and of one are compared with the same peers. */
 const groupOf = ({ device }: Row) => (device.startsWith('wasm') ? 'On the processor' : device);
 
-const escape = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
 /** How many times as good as ours each library is, a chart for each unit. */
 function charts(rows: readonly Row[]): string {
@@ -62,7 +61,12 @@ function charts(rows: readonly Row[]): string {
     width: 1000,
     height: 24 * new Set(shown.map(({ work }) => work)).size + 70,
     marginLeft: 330,
-    x: { type: 'log', label: `how many times as good as clip-in on ${points[0]?.device} →`, grid: true },
+    x: {
+      type: 'log',
+      tickFormat: (value: number) => String(value),
+      label: `how many times as good as clip-in on ${points[0]?.device} →`,
+      grid: true,
+    },
     y: { label: null, domain: [...new Set(shown.map(({ work }) => work))] },
     color: { domain: peers, range: palette.slice(1), legend: false },
     marks: [
@@ -74,7 +78,7 @@ function charts(rows: readonly Row[]): string {
 }
 
 const legend = (names: readonly string[]) =>
-  names.map((name, i) => `<span style="color:${palette[1 + i]}">●</span> ${escape(name)}`).join(' &nbsp; ');
+  names.map((name, i) => `<span style="color:${palette[1 + i]}">●</span> ${escaped(name)}`).join(' &nbsp; ');
 
 function table(rows: readonly Row[]): string {
   const peers = [...new Set(rows.flatMap(({ peers: own }) => Object.keys(own)))];
@@ -83,7 +87,6 @@ function table(rows: readonly Row[]): string {
   const lines = rows.map((row) => {
     const cells = peers.map((peer) => `${row.peers[peer] ?? ''}${spread(row.peerSpreads?.[peer])}`);
     const ratio = row.ratio === 0 ? '' : row.ratio.toFixed(2);
-    const share = row.share === undefined ? '' : `${Math.round(100 * row.share)} %`;
     return [
       row.work,
       row.device,
@@ -94,12 +97,12 @@ function table(rows: readonly Row[]): string {
       share,
     ];
   });
-  return htmlTable(['work', 'on', 'unit', 'clip-in', ...peers, 'ratio', 'of the limit'], lines);
+  return htmlTable(['work', 'on', 'unit', 'clip-in', ...peers, 'ratio', 'of the limit', 'others'], lines);
 }
 
 function verdictTable(verdicts: readonly Verdict[]): string {
   const lines = verdicts.map(({ measure, goal, reached = 0 }) => [
-    escape(measure),
+    escaped(measure),
     reached >= goal ? 'yes' : '<span class="short">no</span>',
     goal.toFixed(2),
     reached.toFixed(2),

@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { watchOthers } from './disturbance';
 import type { Found } from './entries';
 import { type Effort, type Failure, prepare, time } from './harness';
 import { type Contestant, type Entry, start } from './process/contestant';
@@ -52,10 +53,12 @@ export async function race({ title, entries, works, effort, limits, takesPart }:
     for (const work of works) {
       const able = running.filter((contestant) => isIn(contestant, work));
       const { ready, failed } = await prepare(work, able, folder);
+      const others = watchOthers(ready.map(({ pid }) => pid));
       const measured = await time(ready, effort);
-      const others = measured.filter(({ contestant }) => contestant.row === undefined);
+      const taken = others();
+      const rivals = measured.filter(({ contestant }) => contestant.row === undefined);
       for (const own of measured.filter(({ contestant }) => contestant.row !== undefined)) {
-        const row = rowOf(work, own, others, limits(own.contestant));
+        const row = rowOf(work, own, rivals, { limits: limits(own.contestant), taken });
         rows.push(row);
         console.log(line(row, peers));
       }

@@ -23,6 +23,8 @@ export interface Row {
   readonly peerSpreads?: Readonly<Record<string, readonly [number, number]>>;
   /** Ours over the measured limit of the machine, for rates. */
   readonly share?: number;
+  /** Share of all cores' time that other programs took meanwhile: much of it, and the row says little. */
+  readonly taken?: number;
   /** A point of a curve: what grows, and GFLOP/s of the operations that the size needs. */
   readonly growth?: { readonly axis: string; readonly size: number; readonly rate: number };
 }
@@ -30,8 +32,19 @@ export interface Row {
 /** Limits of what one row ran on, in the units of rates. */
 export type Limits = Pick<Limit, 'flops' | 'bytes'>;
 
+/** What else is known of a row: the limits of its device, and what other programs took. */
+interface Circumstances {
+  readonly limits?: Limits | undefined;
+  readonly taken?: number | undefined;
+}
+
 /** The row of one of our devices beside the peers. */
-export function rowOf(work: Work, ours: Measured, peers: readonly Measured[], limits?: Limits): Row {
+export function rowOf(
+  work: Work,
+  ours: Measured,
+  peers: readonly Measured[],
+  { limits, taken }: Circumstances,
+): Row {
   const value = ({ timing }: Measured) => rounded(inUnit(work, timing.median));
   const ratioTo = (peer: Measured) => rounded(peer.timing.median / ours.timing.median);
   const byName = <T>(of: (peer: Measured) => T) =>
@@ -47,6 +60,7 @@ export function rowOf(work: Work, ours: Measured, peers: readonly Measured[], li
     ratios: byName(ratioTo),
     spread: spreadOf(work, ours),
     peerSpreads: byName((peer) => spreadOf(work, peer)),
+    ...(taken !== undefined && { taken: rounded(taken) }),
     ...(limit !== undefined && { share: rounded(inUnit(work, ours.timing.median) / limit) }),
   };
 }
@@ -61,6 +75,7 @@ export function header(peers: readonly Pick<Contestant, 'name'>[]): string {
     ...peers.map(({ name }) => name),
     'ratio',
     'of the limit',
+    'others',
   ];
   return `| ${names.join(' | ')} |\n|${names.map((_, i) => (i < 3 ? ' --- |' : ' ---: |')).join('')}`;
 }
@@ -73,10 +88,14 @@ export function line(row: Row, peers: readonly Pick<Contestant, 'name'>[]): stri
     cell(row.ours, row.spread),
     ...peers.map(({ name }) => cell(row.peers[name], row.peerSpreads?.[name])),
   ];
-  const share = row.share === undefined ? '' : `${Math.round(100 * row.share)} %`;
   const ratio = row.ratio === 0 ? '' : row.ratio.toFixed(2);
-  return `| ${[row.work, row.unit, row.device, ...cells, ratio, share].join(' | ')} |`;
+  const known = [row.work, row.unit, row.device, ...cells, ratio, percent(row.share), percent(row.taken)];
+  return `| ${known.join(' | ')} |`;
 }
+
+/** A share, if it is known. */
+export const percent = (share: number | undefined): string =>
+  share === undefined ? '' : `${Math.round(100 * share)} %`;
 
 /** Rows that have no peers in common, one a line, as a table of their own. */
 export const plainTable = (rows: readonly Row[]): string =>

@@ -25,6 +25,7 @@ export interface Entry {
 
 /** A library that runs and waits for orders. */
 export interface Contestant extends Entry {
+  readonly pid: number;
   readonly detail: string;
   readonly kinds: readonly Kind[];
   /** @throws Error with the library's own words when it could not be done */
@@ -50,7 +51,7 @@ export async function start(entry: Entry): Promise<Contestant> {
     child.kill('SIGKILL');
     throw error;
   });
-  return { ...entry, detail: detail ?? '', kinds: kinds ?? [], ask, stop };
+  return { ...entry, pid: child.pid ?? 0, detail: detail ?? '', kinds: kinds ?? [], ask, stop };
 }
 
 function open(entry: Entry) {

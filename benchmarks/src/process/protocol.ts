@@ -12,8 +12,8 @@ export type Order =
   | { readonly do: 'run'; readonly times: number }
   /** Write what the runs have led to into a file, as f32. */
   | { readonly do: 'values'; readonly file: string }
-  /** Run for at least so many seconds, timing each run; before that once untimed, if `warm`. */
-  | { readonly do: 'turn'; readonly seconds: number; readonly warm: boolean };
+  /** Run for at least `seconds`, timing each run; before that for at least `warm` seconds untimed, unless that is 0. */
+  | { readonly do: 'turn'; readonly seconds: number; readonly warm: number };
 
 /** What it answers. */
 export interface Answer {

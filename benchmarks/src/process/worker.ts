@@ -56,8 +56,13 @@ function prepare<K extends Kind>(abilities: Abilities, kind: K, problem: unknown
   return ability(problem as Problems[K]); // as `works` made it and `exchange` carried it
 }
 
-async function turn(task: Task, { seconds, warm }: { seconds: number; warm: boolean }): Promise<number[]> {
-  if (warm) await task.run();
+async function turn(task: Task, { seconds, warm }: { seconds: number; warm: number }): Promise<number[]> {
+  if (warm > 0) await runsFor(task, warm);
+  return runsFor(task, seconds);
+}
+
+/** Seconds of each of as many runs as take so long, one at least. */
+async function runsFor(task: Task, seconds: number): Promise<number[]> {
   const times: number[] = [];
   const begin = performance.now();
   do {
