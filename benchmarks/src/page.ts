@@ -94,7 +94,8 @@ function table(rows: readonly Row[]): string {
       `<b>${row.ours}</b>${spread(row.spread)}`,
       ...cells,
       ratio,
-      share,
+      percent(row.share),
+      percent(row.taken),
     ];
   });
   return htmlTable(['work', 'on', 'unit', 'clip-in', ...peers, 'ratio', 'of the limit', 'others'], lines);

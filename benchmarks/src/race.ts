@@ -17,6 +17,8 @@ export interface Race {
   readonly effort: Effort;
   /** What the device can do at most with so many threads. */
   readonly limits: (entry: Entry) => Limits | undefined;
+  /** No work is begun after so many milliseconds of the process. Default: all are done. */
+  readonly until?: number;
   /** Whether a row of ours belongs to this work, and whether it is needed at all once its process says what it is. */
   readonly takesPart?: (contestant: Contestant, work?: Work) => boolean;
 }
@@ -38,7 +40,15 @@ export async function startAll(entries: readonly Found[]): Promise<Contestant[]>
 }
 
 /** Races all works. @returns a row for each of our devices and work */
-export async function race({ title, entries, works, effort, limits, takesPart }: Race): Promise<Row[]> {
+export async function race({
+  title,
+  entries,
+  works,
+  effort,
+  limits,
+  takesPart,
+  until = Infinity,
+}: Race): Promise<Row[]> {
   if (works.length === 0) return [];
   console.log(`\n## ${title}\n`);
   const folder = await mkdtemp(join(tmpdir(), 'clipin-bench-'));
@@ -51,6 +61,7 @@ export async function race({ title, entries, works, effort, limits, takesPart }:
   const rows: Row[] = [];
   try {
     for (const work of works) {
+      if (performance.now() > until) break;
       const able = running.filter((contestant) => isIn(contestant, work));
       const { ready, failed } = await prepare(work, able, folder);
       const others = watchOthers(ready.map(({ pid }) => pid));

@@ -31,7 +31,7 @@ import { clipInStep } from './clip-in-step';
 
 /** Which device. `blas` as `init` takes it, where there is a choice. */
 export interface ClipInOptions {
-  readonly device: 'wasm' | 'webgpu';
+  readonly device: 'wasm' | 'webgpu' | 'reference';
   readonly threads?: number;
   readonly blas?: boolean;
 }
