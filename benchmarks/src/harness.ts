@@ -31,6 +31,8 @@ export interface Effort {
   readonly rounds: number;
   /** A library that has been timed for so long sits out the further rounds. */
   readonly secondsEach: number;
+  /** Runs that are handed over before each that is read, so that reading does not count; for GPUs. Default: none. */
+  readonly queued?: number;
 }
 
 /** Runs that are compared before any is timed; they also warm up. */
@@ -133,7 +135,7 @@ function compare(what: string, got: ArrayLike<number>, known: ArrayLike<number>)
 /** Times the libraries in turns, beginning with another one in each round. */
 export async function time(
   ready: readonly Contestant[],
-  { rounds, secondsEach }: Effort,
+  { rounds, secondsEach, queued = 0 }: Effort,
 ): Promise<Measured[]> {
   const samples: number[][] = ready.map(() => []);
   const used = ready.map(() => 0);
@@ -143,16 +145,20 @@ export async function time(
       if (used[which]! > secondsEach) continue;
       await sleep(pauseMilliseconds);
       const begin = performance.now();
-      samples[which]!.push(...(await timeTurn(ready[which]!, samples[which]!)));
+      samples[which]!.push(...(await timeTurn(ready[which]!, samples[which]!, queued)));
       used[which]! += (performance.now() - begin) / 1000;
     }
   }
   return ready.map((contestant, i) => ({ contestant, timing: summarize(samples[i]!) }));
 }
 
-async function timeTurn(contestant: Contestant, before: readonly number[]): Promise<readonly number[]> {
+async function timeTurn(
+  contestant: Contestant,
+  before: readonly number[],
+  queued: number,
+): Promise<readonly number[]> {
   const warm = Math.min(...before) < longSeconds || before.length === 0 ? warmSeconds : 0;
-  const { seconds = [] } = await contestant.ask({ do: 'turn', seconds: turnSeconds, warm });
+  const { seconds = [] } = await contestant.ask({ do: 'turn', seconds: turnSeconds, warm, queued });
   return seconds;
 }
 

@@ -141,6 +141,8 @@ export interface ClipInProblem {
 export interface Task {
   /** One run. Reads one number of the result, so that nothing is left to be computed: the loss, or an element. */
   run(): Promise<number>;
+  /** One run whose result nobody reads, and which may still be going on when this returns; for libraries that queue work. */
+  queue?(): void;
   /** All that the runs have led to: the result, or the parameters one after another. */
   values(): Promise<Float32Array>;
 }

@@ -96,7 +96,9 @@ function partsOf(limits: { one: Limit; all: Limit }, entries: readonly Found[], 
           title: `On ${adapter.name}: at most ${peak.flops.toFixed(1)} GFLOP/s, ${peak.bytes.toFixed(1)} GB/s`,
           entries: peers,
           works: works.filter((work) => isWanted(work.name)),
-          effort: { rounds: Math.min(rounds, adapter.software ? 3 : rounds), secondsEach: 2 },
+          effort: adapter.software
+            ? { rounds: Math.min(rounds, 3), secondsEach: 2 }
+            : { rounds, secondsEach: 4, queued: 9 },
           limits: () => peak,
         });
       },

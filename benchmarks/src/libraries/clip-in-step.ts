@@ -34,24 +34,28 @@ export function clipInStep({
   );
   let state = evaluate(initial);
   const place = ({ data, shape }: Values | Ids) => tensor(data, [...shape]);
+  const next = () => {
+    const placed: TrainBatch = {
+      images: place(batch.images),
+      short: place(batch.short),
+      long: place(batch.long),
+      sourceImages: place(batch.sourceImages),
+      targetImages: place(batch.targetImages),
+      sourceText: place(batch.sourceText),
+      targetText: place(batch.targetText),
+    };
+    const result = step(state, placed);
+    state = result.state;
+    const { loss, ...others } = result.metrics;
+    for (const x of Object.values(others)) x.dispose();
+    return loss;
+  };
   return {
     async run() {
-      const placed: TrainBatch = {
-        images: place(batch.images),
-        short: place(batch.short),
-        long: place(batch.long),
-        sourceImages: place(batch.sourceImages),
-        targetImages: place(batch.targetImages),
-        sourceText: place(batch.sourceText),
-        targetText: place(batch.targetText),
-      };
-      const result = step(state, placed);
-      state = result.state;
-      const { loss, ...others } = result.metrics;
-      const number = await loss.item();
-      for (const x of [loss, ...Object.values(others)]) x.dispose();
-      return number;
+      using loss = next();
+      return await loss.item();
     },
+    queue: () => next().dispose(),
     // Of Adam's updates only the losses are compared: where a gradient is nothing but rounding, its update is not.
     values: async () => new Float32Array(),
   };

@@ -60,6 +60,9 @@ function repeated<A extends readonly Tensor[]>(args: A, fn: (...args: A) => Tens
       for (const x of all(out)) x.dispose();
       return number;
     },
+    queue() {
+      for (const x of all(both(...args))) x.dispose();
+    },
     async values() {
       return joined(await Promise.all(both(...args).results.map(read)));
     },
@@ -81,13 +84,17 @@ function training<P>(
     },
     { donate: [0] },
   );
+  const next = () => {
+    const result = step(params, x, y);
+    params = result.params;
+    return result.value;
+  };
   return {
     async run() {
-      const result = step(params, x, y);
-      params = result.params;
-      using value = result.value;
+      using value = next();
       return value.item();
     },
+    queue: () => next().dispose(),
     values: () => readAll(params),
   };
 }
@@ -109,13 +116,17 @@ function adamWStep({ params, gradients, settings }: Problems['adamW']): Task {
     },
     { donate: [0, 1] },
   );
+  const next = () => {
+    const result = step(weights, state, slopes);
+    [weights, state] = [result.updated, result.next];
+    return result.seen;
+  };
   return {
     async run() {
-      const result = step(weights, state, slopes);
-      [weights, state] = [result.updated, result.next];
-      using seen = result.seen;
+      using seen = next();
       return seen.item();
     },
+    queue: () => next().dispose(),
     values: () => readAll(weights),
   };
 }
@@ -189,14 +200,17 @@ const abilities: Abilities = {
       return { result, seen: corner(result) };
     });
     const pictures = place(images);
+    const next = () => {
+      const { result, seen } = apply(weights, pictures);
+      result.dispose();
+      return seen;
+    };
     return {
       async run() {
-        const { result, seen } = apply(weights, pictures);
-        const number = await seen.item();
-        result.dispose();
-        seen.dispose();
-        return number;
+        using seen = next();
+        return await seen.item();
       },
+      queue: () => next().dispose(),
       values: async () => read(apply(weights, pictures).result),
     };
   },

@@ -83,6 +83,10 @@ function repeated(args: readonly JaxArray[], fn: (...args: JaxArray[]) => JaxArr
       for (const x of results) x.dispose();
       return number as number;
     },
+    queue() {
+      const [seen, results] = call();
+      for (const x of [seen, ...results]) x.dispose();
+    },
     async values() {
       const [seen, results] = call();
       seen.dispose();
@@ -108,6 +112,11 @@ function training(
       const [value, next] = step(params, x.ref, y.ref);
       params = next;
       return (await value.data())[0] as number;
+    },
+    queue() {
+      const [value, next] = step(params, x.ref, y.ref);
+      params = next;
+      value.dispose();
     },
     async values() {
       return joined(await Promise.all(params.map(read)));

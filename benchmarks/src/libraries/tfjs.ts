@@ -54,6 +54,7 @@ function repeated(fn: () => tf.Tensor[]): Task {
       tf.dispose([...results, seen]);
       return number as number;
     },
+    queue: () => tf.dispose(tf.tidy(fn)),
     async values() {
       const results = tf.tidy(fn);
       return joined(await Promise.all(results.map(read)));
@@ -74,6 +75,9 @@ function training(
       const [number] = await value.data();
       value.dispose();
       return number as number;
+    },
+    queue() {
+      optimizer.minimize(() => loss(x, y), false, params);
     },
     async values() {
       return joined(await Promise.all(params.map(read)));

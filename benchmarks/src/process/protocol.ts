@@ -12,8 +12,11 @@ export type Order =
   | { readonly do: 'run'; readonly times: number }
   /** Write what the runs have led to into a file, as f32. */
   | { readonly do: 'values'; readonly file: string }
-  /** Run for at least `seconds`, timing each run; before that for at least `warm` seconds untimed, unless that is 0. */
-  | { readonly do: 'turn'; readonly seconds: number; readonly warm: number };
+  /**
+   * Run for at least `seconds`, timing each run; before that for at least `warm` seconds untimed, unless that is 0. `queued`
+   * runs are handed over before each that is read, where the library can, and the time is divided among them.
+   */
+  | { readonly do: 'turn'; readonly seconds: number; readonly warm: number; readonly queued: number };
 
 /** What it answers. */
 export interface Answer {

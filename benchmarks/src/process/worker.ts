@@ -56,19 +56,27 @@ function prepare<K extends Kind>(abilities: Abilities, kind: K, problem: unknown
   return ability(problem as Problems[K]); // as `works` made it and `exchange` carried it
 }
 
-async function turn(task: Task, { seconds, warm }: { seconds: number; warm: number }): Promise<number[]> {
-  if (warm > 0) await runsFor(task, warm);
-  return runsFor(task, seconds);
+interface Turn {
+  readonly seconds: number;
+  readonly warm: number;
+  readonly queued: number;
+}
+
+async function turn(task: Task, { seconds, warm, queued }: Turn): Promise<number[]> {
+  if (warm > 0) await runsFor(task, warm, queued);
+  return runsFor(task, seconds, queued);
 }
 
 /** Seconds of each of as many runs as take so long, one at least. */
-async function runsFor(task: Task, seconds: number): Promise<number[]> {
+async function runsFor(task: Task, seconds: number, queued: number): Promise<number[]> {
+  const ahead = task.queue ? queued : 0;
   const times: number[] = [];
   const begin = performance.now();
   do {
     const start = performance.now();
+    for (let run = 0; run < ahead; run++) task.queue?.();
     await task.run();
-    times.push((performance.now() - start) / 1000);
+    times.push((performance.now() - start) / 1000 / (ahead + 1));
   } while (performance.now() - begin < 1000 * seconds);
   return times;
 }
