@@ -5,8 +5,8 @@ const devices = ['wasm', 'webgpu'] as const;
 
 /** The options. */
 export interface Options {
-  /** Works with this in their name. */
-  readonly only: string;
+  /** Works with one of these in their name; none: all works. */
+  readonly only: readonly string[];
   readonly devices: readonly (typeof devices)[number][];
   readonly rounds: number;
   readonly json?: string;
@@ -18,7 +18,7 @@ export function parseOptions(args: string[]): Options {
   const { values } = parseArgs({
     args,
     options: {
-      only: { type: 'string', default: '' },
+      only: { type: 'string', multiple: true, default: [] },
       device: { type: 'string' },
       rounds: { type: 'string', default: '5' },
       json: { type: 'string' },

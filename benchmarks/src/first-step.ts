@@ -4,13 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Found } from './entries';
-import { type Entry, start } from './process/contestant';
+import { type Contestant, type Entry, start } from './process/contestant';
 import { send } from './process/exchange';
 import { type Row, rounded } from './report';
 import type { Work } from './works/work';
 
 /** Seconds from having the numbers on the host to having read the first loss; starting the process is not counted. */
-export async function firstSteps(work: Work, entries: readonly Found[]): Promise<Row[]> {
+export async function firstSteps(
+  work: Work,
+  entries: readonly Found[],
+  takesPart: (contestant: Contestant) => boolean = () => true,
+): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'clipin-bench-'));
   const file = join(folder, 'problem');
   const problem = await send(await work.problem(), file);
@@ -22,7 +26,7 @@ export async function firstSteps(work: Work, entries: readonly Found[]): Promise
     const running = await start({ ...entry, env }).catch(() => undefined);
     if (!running) continue;
     try {
-      if (!running.kinds.includes(work.kind)) continue;
+      if (!running.kinds.includes(work.kind) || !takesPart(running)) continue;
       await sleep(300); // until the process has come to rest
       const ready = await running.ask({ do: 'prepare', kind: work.kind, problem, file });
       const first = await running.ask({ do: 'run', times: 1 });

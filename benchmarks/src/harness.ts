@@ -36,7 +36,7 @@ export interface Effort {
 }
 
 /** Runs that are compared before any is timed; they also warm up. */
-const usualRuns = 5;
+const usualRuns = 3;
 /** Difference between libraries that float32 allows, over the largest absolute value. */
 const tolerance = 1e-4;
 /** A library's turn in a round lasts as long, or one run if that is longer. */

@@ -52,7 +52,7 @@ async function main(): Promise<void> {
   const parts = partsOf(limits, await cpuEntries(), adapter).filter(
     ({ on, names }) => devices.includes(on) && names.some(isWanted),
   );
-  if (parts.length === 0) throw new Error(`--only: no work has "${options.only}" in its name`);
+  if (parts.length === 0) throw new Error(`--only: no work has "${options.only.join('" or "')}" in its name`);
   const rows: Row[] = [];
   for (const part of parts) rows.push(...(await part.rows()));
   const all = verdicts(rows);
@@ -80,7 +80,9 @@ function partsOf(limits: { one: Limit; all: Limit }, entries: readonly Found[], 
     },
     tablePart('wasm', 'Memory', ['memory peak'], memoryRows),
     tablePart('wasm', 'Growth of a training step', ['growth'], growthRows),
-    tablePart('wasm', 'First step', ['first step'], () => firstSteps(blockStep(), entries)),
+    tablePart('wasm', 'First step', ['first step'], () =>
+      firstSteps(blockStep(), entries, (contestant) => onProcessor(contestant)),
+    ),
   ];
   if (!adapter) return onCpu;
   const works = adapter.software ? softwareAdapterWorks : gpuWorks;
@@ -97,7 +99,7 @@ function partsOf(limits: { one: Limit; all: Limit }, entries: readonly Found[], 
           entries: peers,
           works: works.filter((work) => isWanted(work.name)),
           effort: adapter.software
-            ? { rounds: Math.min(rounds, 3), secondsEach: 2 }
+            ? { rounds: Math.min(rounds, 2), secondsEach: 2 }
             : { rounds, secondsEach: 4, queued: 9 },
           limits: () => peak,
         });
@@ -144,7 +146,7 @@ async function adapterOrReason(): Promise<Adapter | undefined> {
 }
 
 function isWanted(name: string): boolean {
-  return name.includes(options.only);
+  return options.only.length === 0 || options.only.some((part) => name.includes(part));
 }
 
 function nameOf({ name }: Work): string {

@@ -15,6 +15,7 @@ export const clipInStep = (): WorkOf<'clipInStep'> => ({
   name: `CLIP-IN demo step, ${triplets} triplets and ${edits} edits`,
   kind: 'clipInStep',
   unit: 'ms',
+  comparedRuns: 5,
   problem,
 });
 

@@ -13,7 +13,7 @@ export interface WorkOf<K extends Kind> {
   problem(): Problems[K] | Promise<Problems[K]>;
   /** The first of the values that are to come out, computed in float64 by other means, where that is easy. */
   expected?(problem: Problems[K]): ArrayLike<number>;
-  /** Runs that are compared between libraries before any is timed. Default: 5; fewer where runs are all the same. */
+  /** Runs that are compared between libraries before any is timed. Default: 3; fewer where all runs are the same. */
   readonly comparedRuns?: number;
   /** Ours is also measured with one thread. */
   readonly oneThread?: boolean;
