@@ -37,14 +37,18 @@ ${growth.length > 0 ? growthSection(growth) : ''}
 }
 
 const style = `
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
 table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
-th:first-child, td:first-child, td:nth-child(2) { text-align: left; white-space: normal; }
-small { color: #666; } .short { color: #b00020; } .charts { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }`;
+th:first-child, td:first-child { text-align: left; }
+small { color: #666; } .scroll { overflow-x: auto; } td small { display: block; } .short { color: #b00020; } .charts { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }`;
 
-/** Rows of all threads and of one are compared with the same peers. */
-const groupOf = ({ device }: Row) => (device.startsWith('wasm') ? 'On the processor' : device);
+/** Rows that belong in one table: those of all threads and of one have the same peers. */
+function groupOf({ device, work }: Row): string {
+  const apart = ['memory peak', 'host cost', 'first step'].find((name) => work.startsWith(name));
+  if (apart) return apart[0]?.toUpperCase() + apart.slice(1);
+  return device.startsWith('wasm') ? 'On the processor' : `On ${device}`;
+}
 
 const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
@@ -55,6 +59,7 @@ function charts(rows: readonly Row[]): string {
   ]);
   if (points.length === 0) return '';
   const shown = points.filter(({ device }) => device === points[0]?.device);
+  if (new Set(shown.map(({ work }) => work)).size < 2) return '';
   const peers = [...new Set(shown.map(({ peer }) => peer))];
   const chart = Plot.plot({
     document,
@@ -112,9 +117,9 @@ function verdictTable(verdicts: readonly Verdict[]): string {
 }
 
 const htmlTable = (head: readonly string[], lines: readonly (readonly string[])[]) =>
-  `<table><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr>${lines
+  `<div class="scroll"><table><tr>${head.map((name) => `<th>${name}</th>`).join('')}</tr>${lines
     .map((cells) => `<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`)
-    .join('')}</table>`;
+    .join('')}</table></div>`;
 
 /** Time against size for each axis, beside a time that grew with the operations alone. */
 function growthSection(rows: readonly Row[]): string {
