@@ -77,7 +77,7 @@ export async function prepare(
       ready.push(contestant);
     } catch (error) {
       if (error instanceof WrongResult) throw error;
-      failed.push({ contestant, reason: error instanceof Error ? error.message : String(error) });
+      failed.push({ contestant, reason: reasonOf(error) });
     }
   }
   await rm(file);
@@ -108,6 +108,8 @@ async function firstRuns(work: Work, contestant: Contestant, folder: string): Pr
   return { numbers: numbers.map(Number), values };
 }
 
+const reasonOf = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
 /** A library computed something else: nothing of this can be timed. */
 class WrongResult extends Error {}
 
@@ -132,24 +134,34 @@ function compare(what: string, got: ArrayLike<number>, known: ArrayLike<number>)
   }
 }
 
-/** Times the libraries in turns, beginning with another one in each round. */
+/** Times the libraries in turns, beginning with another one in each round. One that fails is timed no more. */
 export async function time(
   ready: readonly Contestant[],
   { rounds, secondsEach, queued = 0 }: Effort,
-): Promise<Measured[]> {
+): Promise<{ measured: Measured[]; failed: Failure[] }> {
   const samples: number[][] = ready.map(() => []);
   const used = ready.map(() => 0);
+  const failed = new Map<Contestant, string>();
   for (let round = 0; round < rounds; round++) {
     for (let turn = 0; turn < ready.length; turn++) {
       const which = (round + turn) % ready.length;
-      if (used[which]! > secondsEach) continue;
+      const contestant = ready[which]!;
+      if (used[which]! > secondsEach || failed.has(contestant)) continue;
       await sleep(pauseMilliseconds);
       const begin = performance.now();
-      samples[which]!.push(...(await timeTurn(ready[which]!, samples[which]!, queued)));
+      try {
+        samples[which]!.push(...(await timeTurn(contestant, samples[which]!, queued)));
+      } catch (error) {
+        failed.set(contestant, reasonOf(error));
+      }
       used[which]! += (performance.now() - begin) / 1000;
     }
   }
-  return ready.map((contestant, i) => ({ contestant, timing: summarize(samples[i]!) }));
+  const measured = ready.map((contestant, i) => ({ contestant, timing: summarize(samples[i]!) }));
+  return {
+    measured: measured.filter(({ contestant }) => !failed.has(contestant)),
+    failed: [...failed].map(([contestant, reason]) => ({ contestant, reason })),
+  };
 }
 
 async function timeTurn(

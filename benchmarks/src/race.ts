@@ -65,7 +65,7 @@ export async function race({
       const able = running.filter((contestant) => isIn(contestant, work));
       const { ready, failed } = await prepare(work, able, folder);
       const others = watchOthers(ready.map(({ pid }) => pid));
-      const measured = await time(ready, effort);
+      const { measured, failed: late } = await time(ready, effort);
       const taken = others();
       const rivals = measured.filter(({ contestant }) => contestant.row === undefined);
       for (const own of measured.filter(({ contestant }) => contestant.row !== undefined)) {
@@ -73,7 +73,7 @@ export async function race({
         rows.push(row);
         console.log(line(row, peers));
       }
-      tellOf(work, failed);
+      tellOf(work, [...failed, ...late]);
     }
   } finally {
     for (const contestant of all) contestant.stop();

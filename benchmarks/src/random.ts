@@ -4,10 +4,11 @@ import type { Ids, Values } from './library';
 /** Numbers between `-scale` and `scale` from a linear congruential generator (Numerical Recipes' constants). */
 export function uniform(seed: number, shape: readonly number[], scale = 1): Values {
   let state = seed >>> 0;
-  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => {
+  const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  for (let i = 0; i < data.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return scale * (state / 2 ** 31 - 1);
-  });
+    data[i] = scale * (state / 2 ** 31 - 1);
+  }
   return { shape, data };
 }
 

@@ -1,6 +1,7 @@
 /** jax-js, steps under its `jit`. On WebAssembly it has one thread outside browsers; on WebGPU it gets Dawn as a browser's. */
 import {
   defaultDevice,
+  grad,
   init,
   type Array as JaxArray,
   jit,
@@ -178,6 +179,12 @@ const abilities: Abilities = {
     });
   },
   embedding: ({ table, ids }) => repeated([place(table), placeIds(ids)], (rows, at) => [rows!.slice(at!)]),
+  embeddingGradient({ table, ids, gradient }) {
+    const weighted = (rows: JaxArray, at: JaxArray, y: JaxArray) => rows.slice(at).mul(y).sum();
+    return repeated([place(table), placeIds(ids), place(gradient)], (rows, at, y) => [
+      grad(weighted)(rows!, at!, y!),
+    ]);
+  },
   adamW: adamWStep,
   attention: ({ query, key, value }) =>
     repeated([place(query), place(key), place(value)], (q, k, v) => [attention(q!, k!, v!)]),
