@@ -3,14 +3,15 @@
  *
  *     npm run bench -- --only matmul --rounds 4 --device wasm --json results.json --html results.html
  */
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg } from 'node:os';
-import { resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { type Adapter, findAdapter } from './adapter';
 import { measureApart } from './apart/apart';
 import type { Peak } from './apart/peak';
 import { growthRows, hostRows, memoryRows } from './apart/rows';
-import { parseOptions } from './command-line';
+import { type Options, parseOptions } from './command-line';
 import { blasRow, cores, cpuEntries, type Found, webgpuEntries } from './entries';
 import { firstSteps } from './first-step';
 import { verdicts, verdictTable } from './goals';
@@ -23,7 +24,7 @@ import { cpuWorks, gpuWorks, softwareAdapterWorks } from './works';
 import { blockStep } from './works/block-step';
 import type { Work } from './works/work';
 
-const options = parseOptions(process.argv.slice(2));
+const options = readOptions();
 const { rounds, devices } = options;
 
 /** Parts of the run by name, in their order. `--only` takes those that have its text in the name of one of their works. */
@@ -33,13 +34,23 @@ interface Part {
   rows(): Promise<Row[]>;
 }
 
-main().then(
-  () => process.exit(0),
-  (error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exit(1);
-  },
-);
+main().then(() => process.exit(0), fail);
+
+/** An error is for people: its words without the place in the code. */
+function fail(error: unknown): never {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}
+
+function readOptions(): Options {
+  try {
+    const read = parseOptions(process.argv.slice(2));
+    for (const file of [read.json, read.html]) if (file) checkFolder(fromCaller(file));
+    return read;
+  } catch (error) {
+    return fail(error);
+  }
+}
 
 async function main(): Promise<void> {
   const machine = `${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.version}`;
@@ -163,6 +174,12 @@ function environment(): string {
   const telling = /^(OPENBLAS|OMP|GOMP|KMP|MKL|VK|CLIPIN|NODE_OPTIONS|UV_)/;
   const found = Object.entries(process.env).filter(([name]) => telling.test(name));
   return found.map(([name, value]) => `${name}=${value}`).join(' ') || 'nothing that matters';
+}
+
+/** Before time is spent. @throws Error naming the folder that is missing */
+function checkFolder(file: string): void {
+  if (!existsSync(dirname(file)))
+    throw new Error(`${file}: there is no folder ${dirname(file)}; make it first`);
 }
 
 /** npm runs this in another folder than the one it was called in. */

@@ -26,7 +26,8 @@ def blas_name():
         if file.startswith(("libopenblas", "libscipy_openblas")):
             library = ctypes.CDLL(path)
             library.openblas_get_config.restype = ctypes.c_char_p
-            return library.openblas_get_config().decode().strip()
+            config = library.openblas_get_config().decode().strip()
+            return f"{config}, {library.openblas_get_num_threads()} threads"
     plain = [os.path.basename(path) for path in loaded if "blas" in path]
     return plain[0] if plain else "a BLAS of its own"
 
