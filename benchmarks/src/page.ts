@@ -23,7 +23,9 @@ export function page({ rows, verdicts, machine, note }: Results): string {
   for (const row of rows.filter(({ growth }) => !growth)) {
     groups.set(groupOf(row), [...(groups.get(groupOf(row)) ?? []), row]);
   }
-  const sections = [...groups].map(([title, own]) => `<h2>${escaped(title)}</h2>${charts(own)}${table(own)}`);
+  const sections = [...groups].map(
+    ([title, own]) => `<h2>${escaped(title)}</h2>${chartOf(own)}${table(own)}`,
+  );
   const growth = rows.filter((row) => row.growth);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>clip-in: benchmarks</title><style>${style}</style></head><body>
@@ -52,13 +54,29 @@ function groupOf({ device, work }: Row): string {
 
 const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
 
-/** How many times as good as ours each library is, a chart for each unit. */
-function charts(rows: readonly Row[]): string {
-  const points = rows.flatMap(({ work, device, ratios }) => [
-    ...Object.entries(ratios).map(([peer, ratio]) => ({ work, device, peer, speed: 1 / ratio })),
-  ]);
-  if (points.length === 0) return '';
-  const shown = points.filter(({ device }) => device === points[0]?.device);
+interface Point {
+  readonly work: string;
+  readonly peer: string;
+  /** As a multiple of ours on the first device. */
+  readonly speed: number;
+}
+
+/** The peers beside our first device, and beside it our others with as many threads. */
+function pointsOf(rows: readonly Row[], first: string): Point[] {
+  return rows.flatMap(({ work, device, unit, ours, ratios }): Point[] => {
+    if (device === first)
+      return Object.entries(ratios).map(([peer, ratio]) => ({ work, peer, speed: 1 / ratio }));
+    const base = rows.find((row) => row.work === work && row.device === first);
+    if (!base || device.endsWith(' 1 thread')) return [];
+    const speed = unit === 'ms' ? base.ours / ours : ours / base.ours;
+    return [{ work, peer: `clip-in on ${device}`, speed }];
+  });
+}
+
+/** How many times as good as ours each library is; nothing for a single work. */
+function chartOf(rows: readonly Row[]): string {
+  const first = rows[0]?.device ?? '';
+  const shown = pointsOf(rows, first);
   if (new Set(shown.map(({ work }) => work)).size < 2) return '';
   const peers = [...new Set(shown.map(({ peer }) => peer))];
   const chart = Plot.plot({
@@ -69,7 +87,7 @@ function charts(rows: readonly Row[]): string {
     x: {
       type: 'log',
       tickFormat: (value: number) => String(value),
-      label: `how many times as good as clip-in on ${points[0]?.device} →`,
+      label: `how many times as good as clip-in on ${first} →`,
       grid: true,
     },
     y: { label: null, domain: [...new Set(shown.map(({ work }) => work))] },
