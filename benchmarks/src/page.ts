@@ -24,7 +24,7 @@ export function page({ rows, verdicts, machine, note }: Results): string {
     groups.set(groupOf(row), [...(groups.get(groupOf(row)) ?? []), row]);
   }
   const sections = [...groups].map(
-    ([title, own]) => `<h2>${escaped(title)}</h2>${chartOf(own)}${table(own)}`,
+    ([title, own]) => `<h2>${escaped(title)}</h2>${title.startsWith('On ') ? chartOf(own) : ''}${table(own)}`,
   );
   const growth = rows.filter((row) => row.growth);
   return `<!doctype html>
@@ -39,7 +39,7 @@ ${growth.length > 0 ? growthSection(growth) : ''}
 }
 
 const style = `
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; color: #222; background: #fff; }
 table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
 th, td { padding: .25rem .6rem; border-bottom: 1px solid #ddd; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
@@ -139,6 +139,15 @@ const htmlTable = (head: readonly string[], lines: readonly (readonly string[])[
     .map((cells) => `<tr>${cells.map((cell) => `<td>${cell}</td>`).join('')}</tr>`)
     .join('')}</table></div>`;
 
+const growthTable = (rows: readonly Row[]) =>
+  htmlTable(
+    ['work', 'ms', 'GFLOP/s', 'beside the size before'],
+    rows.map(({ work, ours, growth, ratios }) => {
+      const [before] = Object.values(ratios);
+      return [work, `${ours}`, `${growth?.rate}`, before === undefined ? '' : before.toFixed(2)];
+    }),
+  );
+
 /** Time against size for each axis, beside a time that grew with the operations alone. */
 function growthSection(rows: readonly Row[]): string {
   const axes = [...new Set(rows.map(({ growth }) => growth?.axis ?? ''))];
@@ -168,5 +177,5 @@ function growthSection(rows: readonly Row[]): string {
     return `<figure>${chart.outerHTML}</figure>`;
   });
   return `<h2>Growth of a training step</h2><p>Blue: milliseconds of clip-in on wasm. Dashed: what they were if every size ran at
-the rate of the best one.</p><div class="charts">${figures.join('')}</div>${table(rows)}`;
+the rate of the best one.</p><div class="charts">${figures.join('')}</div>${growthTable(rows)}`;
 }
