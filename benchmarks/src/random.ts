@@ -1,13 +1,14 @@
 /** The synthetic data: the same numbers for every library, in every run. */
-import type { Values } from './library';
+import type { Ids, Values } from './library';
 
 /** Numbers between `-scale` and `scale` from a linear congruential generator (Numerical Recipes' constants). */
 export function uniform(seed: number, shape: readonly number[], scale = 1): Values {
   let state = seed >>> 0;
-  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => {
+  const data = new Float32Array(shape.reduce((a, b) => a * b, 1));
+  for (let i = 0; i < data.length; i++) {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return scale * (state / 2 ** 31 - 1);
-  });
+    data[i] = scale * (state / 2 ** 31 - 1);
+  }
   return { shape, data };
 }
 
@@ -25,3 +26,12 @@ export const constant = (shape: readonly number[], value: number): Values => ({
   shape,
   data: new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(value),
 });
+
+/** Whole numbers from 0 up to, not including, `limit`. */
+export function ids(seed: number, shape: readonly number[], limit: number): Ids {
+  const draws = uniform(seed, shape).data;
+  return {
+    shape,
+    data: Int32Array.from(draws, (draw) => Math.min(limit - 1, Math.floor(((draw + 1) / 2) * limit))),
+  };
+}

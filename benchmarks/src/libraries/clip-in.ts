@@ -1,95 +1,218 @@
-/** clip-in on its WebAssembly device, from the workspace's sources. */
-import { valueAndGrad } from '@clipin/autograd';
-import { mlp, relu, transformerBlock } from '@clipin/nn';
-import { evaluate, init, jit, logSoftmax, mapTree, type Tensor, tensor } from '@clipin/tensor';
+/** clip-in from the workspace's sources: on WebAssembly with so many threads, or on WebGPU. */
+import { valueAndGrad, vjp } from '@clipin/autograd';
+import { gelu, layerNorm, mlp, quickGelu, relu, transformerBlock, visionTransformer } from '@clipin/nn';
+import { adamW, applyUpdates } from '@clipin/optim';
 import {
+  attention,
+  evaluate,
+  init,
+  jit,
+  leaves,
+  logSoftmax,
+  mapTree,
+  oneHot,
+  softmax,
+  type Tensor,
+  tensor,
+} from '@clipin/tensor';
+import {
+  type Abilities,
+  type Ids,
   joined,
   type Library,
-  leavesOf,
-  mapBlock,
+  mapBlocks,
   mapMlp,
-  type ProductProblem,
+  mapVit,
+  type Problems,
   type Task,
   type Values,
 } from '../library';
+import { clipInStep } from './clip-in-step';
 
-/** Starts a device of so many threads. */
-export async function clipIn(threads: number): Promise<Library> {
-  const device = await init({ device: 'wasm', threads });
-  const place = ({ data, shape }: Values) => tensor(data, shape, { device });
+/** Which device. `blas` as `init` takes it, where there is a choice. */
+export interface ClipInOptions {
+  readonly device: 'wasm' | 'webgpu' | 'reference';
+  readonly threads?: number;
+  readonly blas?: boolean;
+}
 
-  function product({ a, b, transposeA, transposeB }: ProductProblem): Task {
-    const [left, right] = [place(a), place(b)];
-    const multiply = jit((x: Tensor, y: Tensor) =>
-      (transposeA ? x.transpose() : x).matmul(transposeB ? y.transpose() : y),
-    );
-    return {
-      async run() {
-        using result = multiply(left, right);
-        return result.slice([0, 1], [0, 1]).item();
-      },
-      async values() {
-        return read(multiply(left, right));
-      },
-    };
-  }
+/** Starts the device. */
+export async function start(options: ClipInOptions): Promise<Library> {
+  const { description } = await init(options);
+  return { detail: description, abilities };
+}
 
-  function training<P>(
-    start: P,
-    loss: (params: P, input: Tensor, target: Tensor) => Tensor,
-    { input, target, learningRate }: { input: Values; target: Values; learningRate: number },
-    list: (params: P) => Tensor[],
-  ): Task {
-    const [x, y] = [place(input), place(target)];
-    let params = evaluate(start);
-    const step = jit(
-      (p: P, xs: Tensor, ys: Tensor) => {
-        const [value, gradients] = valueAndGrad(loss)(p, xs, ys);
-        return { value, params: mapTree((w, g) => w.sub(g.mul(learningRate)), p, gradients) };
-      },
-      { donate: [0] },
-    );
-    return {
-      async run() {
-        const result = step(params, x, y);
-        params = result.params;
-        using value = result.value;
-        return value.item();
-      },
-      async values() {
-        return joined(await Promise.all(list(params).map(read)));
-      },
-    };
-  }
+const place = ({ data, shape }: Values | Ids): Tensor => tensor(data, [...shape]);
+const read = async (x: Tensor) => Float32Array.from(await x.data());
+const corner = (x: Tensor) => x.slice(...x.shape.map((): [number, number] => [0, 1])).reshape([]);
 
+/** The same function of the same tensors, again and again. Results come one after another in `values`. */
+function repeated<A extends readonly Tensor[]>(args: A, fn: (...args: A) => Tensor[]): Task {
+  const both = jit((...xs: A) => {
+    const results = fn(...xs);
+    return { results, seen: corner(results[0] as Tensor) };
+  });
+  const all = ({ results, seen }: ReturnType<typeof both>) => [...results, seen];
   return {
-    name: 'clip-in',
-    threads,
-    product,
-    mlpStep(problem) {
-      const { up, down } = problem.params;
-      const [inputs, hidden] = up.weight.shape as readonly [number, number];
-      const model = mlp({ inputs, hidden, outputs: down.bias.data.length, activation: relu });
-      return training(
-        mapMlp(problem.params, place),
-        (p, x, y) => logSoftmax(model.apply(p, x)).mul(y).sum(-1).mean().neg(),
-        problem,
-        (p) => leavesOf<Tensor, typeof p>(mapMlp, p),
-      );
+    async run() {
+      const out = both(...args);
+      const number = await out.seen.item();
+      for (const x of all(out)) x.dispose();
+      return number;
     },
-    blockStep(problem) {
-      const width = problem.input.shape.at(-1) as number;
-      const block = transformerBlock({ width, depth: 1, heads: problem.heads });
-      return training(
-        mapBlock(problem.params, place),
-        (p, x, y) => block.apply(p, x).sub(y).square().mean(),
-        problem,
-        (p) => leavesOf<Tensor, typeof p>(mapBlock, p),
-      );
+    queue() {
+      for (const x of all(both(...args))) x.dispose();
+    },
+    async values() {
+      return joined(await Promise.all(both(...args).results.map(read)));
     },
   };
 }
 
-async function read(x: Tensor): Promise<Float32Array> {
-  return Float32Array.from(await x.data());
+/** Gradient descent on a tree of parameters. */
+function training<P>(
+  first: P,
+  loss: (params: P, input: Tensor, target: Tensor) => Tensor,
+  { input, target, learningRate }: { input: Values; target: Values; learningRate: number },
+): Task {
+  const [x, y] = [place(input), place(target)];
+  let params = evaluate(first);
+  const step = jit(
+    (p: P, xs: Tensor, ys: Tensor) => {
+      const [value, gradients] = valueAndGrad(loss)(p, xs, ys);
+      return { value, params: mapTree((w, g) => w.sub((g as Tensor).mul(learningRate)), p, gradients) };
+    },
+    { donate: [0] },
+  );
+  const next = () => {
+    const result = step(params, x, y);
+    params = result.params;
+    return result.value;
+  };
+  return {
+    async run() {
+      using value = next();
+      return value.item();
+    },
+    queue: () => next().dispose(),
+    values: () => readAll(params),
+  };
 }
+
+const readAll = async (tree: unknown) =>
+  joined(await Promise.all(leaves(tree).map((leaf) => read(leaf.tensor))));
+
+function adamWStep({ params, gradients, settings }: Problems['adamW']): Task {
+  const { learningRate, weightDecay, betas, epsilon } = settings;
+  const rule = adamW({ learningRate, weightDecay, b1: betas[0], b2: betas[1], epsilon });
+  let weights = params.map(place);
+  const slopes = gradients.map(place);
+  let state = evaluate(rule.init(weights));
+  const step = jit(
+    (p: Tensor[], s: typeof state, g: Tensor[]) => {
+      const [updates, next] = rule.update(g, s, p);
+      const updated = applyUpdates(p, updates);
+      return { updated, next, seen: corner(updated[0] as Tensor) };
+    },
+    { donate: [0, 1] },
+  );
+  const next = () => {
+    const result = step(weights, state, slopes);
+    [weights, state] = [result.updated, result.next];
+    return result.seen;
+  };
+  return {
+    async run() {
+      using seen = next();
+      return seen.item();
+    },
+    queue: () => next().dispose(),
+    values: () => readAll(weights),
+  };
+}
+
+const abilities: Abilities = {
+  product: ({ a, b, transposeA, transposeB }) =>
+    repeated([place(a), place(b)], (x, y) => [
+      (transposeA ? x.swapAxes(-1, -2) : x).matmul(transposeB ? y.swapAxes(-1, -2) : y),
+    ]),
+  softmax: ({ x }) => repeated([place(x)], (xs) => [softmax(xs)]),
+  layerNorm({ x, gain, bias }) {
+    const layer = layerNorm(gain.data.length);
+    return repeated([place(x), place(gain), place(bias)], (xs, g, b) => [
+      layer.apply({ gain: g, bias: b }, xs),
+    ]);
+  },
+  gelu: ({ x }) => repeated([place(x)], (xs) => [gelu(xs)]),
+  crossEntropy({ logits, classes }) {
+    const count = logits.shape[1] as number;
+    const loss = (xs: Tensor, ids: Tensor) => logSoftmax(xs).mul(oneHot(ids, count)).sum(-1).mean().neg();
+    return repeated([place(logits), place(classes)], (xs, ids) => valueAndGrad(loss)(xs, ids));
+  },
+  embedding: ({ table, ids }) => repeated([place(table), place(ids)], (rows, at) => [rows.gather(at)]),
+  embeddingGradient: ({ table, ids, gradient }) =>
+    repeated([place(table), place(ids), place(gradient)], (rows, at, g) => [
+      vjp((t: Tensor) => t.gather(at), rows)[1](g)[0],
+    ]),
+  adamW: adamWStep,
+  attention: ({ query, key, value }) =>
+    repeated([place(query), place(key), place(value)], (q, k, v) => [attention(q, k, v).result]),
+  attentionGradient: ({ query, key, value, gradient }) =>
+    repeated([place(query), place(key), place(value), place(gradient)], (q, k, v, g) =>
+      vjp((x: Tensor, y: Tensor, z: Tensor) => attention(x, y, z).result, q, k, v)[1](g),
+    ),
+  mlpStep(problem) {
+    const { up, down } = problem.params;
+    const [inputs, hidden] = up.weight.shape as readonly [number, number];
+    const model = mlp({ inputs, hidden, outputs: down.bias.data.length, activation: relu });
+    return training(
+      mapMlp(problem.params, place),
+      (p, x, y) => logSoftmax(model.apply(p, x)).mul(y).sum(-1).mean().neg(),
+      problem,
+    );
+  },
+  blockStep(problem) {
+    const width = problem.input.shape.at(-1) as number;
+    const block = transformerBlock({ width, depth: problem.params.length, heads: problem.heads });
+    return training(
+      mapBlocks(problem.params, place),
+      (params, x, y) =>
+        params
+          .reduce((z, p) => block.apply(p, z), x)
+          .sub(y)
+          .square()
+          .mean(),
+      problem,
+    );
+  },
+  vit({ params, images, patchSize, heads }) {
+    const [width, outputs] = params.projection.shape as readonly [number, number];
+    const imageSize = images.shape[1] as number;
+    const depth = params.blocks.length;
+    const tower = visionTransformer({
+      ...{ imageSize, patchSize, width, depth, heads, outputs },
+      activation: quickGelu,
+    });
+    const { patches, ...others } = mapVit(params, place);
+    const weights = { patches: { weight: patches }, ...others };
+    const apply = jit((p: typeof weights, x: Tensor) => {
+      const result = tower.apply(p, x);
+      return { result, seen: corner(result) };
+    });
+    const pictures = place(images);
+    const next = () => {
+      const { result, seen } = apply(weights, pictures);
+      result.dispose();
+      return seen;
+    };
+    return {
+      async run() {
+        using seen = next();
+        return await seen.item();
+      },
+      queue: () => next().dispose(),
+      values: async () => read(apply(weights, pictures).result),
+    };
+  },
+  clipInStep,
+};

@@ -1,62 +1,64 @@
-/** TensorFlow.js on its WebAssembly backend, with its own optimizer. In Node it has SIMD and one thread. */
+/** TensorFlow.js with its own optimizer. In Node its WebAssembly has SIMD and one thread; on WebGPU it gets Dawn as a browser's. */
 import { createRequire } from 'node:module';
 import * as tf from '@tensorflow/tfjs-core';
-import '@tensorflow/tfjs-backend-wasm';
 import {
+  type Abilities,
   type Block,
+  type Ids,
   joined,
   type Library,
   type Linear,
   leavesOf,
   type Mlp,
-  mapBlock,
+  mapBlocks,
   mapMlp,
+  mapVit,
   type Norm,
-  type ProductProblem,
+  type Problems,
   type Task,
   type Values,
 } from '../library';
 
-// The core alone registers no gradients. `require`, since the file imports folders, which modules of Node cannot.
-createRequire(import.meta.url)('@tensorflow/tfjs-core/dist/register_all_gradients');
-
+const require = createRequire(import.meta.url);
 const place = ({ data, shape }: Values) => tf.tensor(data, [...shape]);
+const placeIds = ({ data, shape }: Ids) => tf.tensor(data, [...shape], 'int32');
 const variable = (values: Values) => tf.variable(place(values));
 const read = async (x: tf.Tensor) => Float32Array.from(await x.data());
 
 /** Starts the backend. */
-export async function tfjs(): Promise<Library> {
-  if (!(await tf.setBackend('wasm'))) throw new Error('TensorFlow.js did not start its wasm backend');
-  return {
-    name: 'TensorFlow.js',
-    threads: 1,
-    product,
-    mlpStep(problem) {
-      const params = mapMlp(problem.params, variable);
-      return training(leavesOf<tf.Variable, typeof params>(mapMlp, params), problem, (x, y) =>
-        crossEntropy(perceptron(params, x), y),
-      );
-    },
-    blockStep(problem) {
-      const params = mapBlock(problem.params, variable);
-      return training(leavesOf<tf.Variable, typeof params>(mapBlock, params), problem, (x, y) =>
-        tf.mean<tf.Scalar>(tf.square(tf.sub(block(params, x, problem.heads), y))),
-      );
-    },
-  };
+export async function start({ device }: { device: 'wasm' | 'webgpu' }): Promise<Library> {
+  // The core alone registers no gradients. `require`, since the file imports folders, which modules of Node cannot.
+  require('@tensorflow/tfjs-core/dist/register_all_gradients');
+  let adapter = 'wasm, 1 thread';
+  if (device === 'webgpu') {
+    adapter = await (await import('./dawn')).asInBrowser();
+    require('@tensorflow/tfjs-backend-webgpu');
+  } else {
+    require('@tensorflow/tfjs-backend-wasm');
+  }
+  if (!(await tf.setBackend(device))) throw new Error(`TensorFlow.js did not start its ${device} backend`);
+  const { embeddingGradient, ...others } = abilities;
+  // On WebAssembly it has no kernel for adding up rows.
+  const own = device === 'wasm' ? others : { embeddingGradient, ...others };
+  return { detail: `${tf.version_core}, ${adapter}`, abilities: own };
 }
 
-function product({ a, b, transposeA, transposeB }: ProductProblem): Task {
-  const [left, right] = [place(a), place(b)];
+/** The same function again and again; it makes a list of tensors. */
+function repeated(fn: () => tf.Tensor[]): Task {
   return {
     async run() {
-      const result = tf.matMul(left, right, transposeA, transposeB);
-      const corner = tf.slice(result, [0, 0], [1, 1]);
-      const [value] = await corner.data();
-      tf.dispose([result, corner]);
-      return value as number;
+      const results = tf.tidy(fn);
+      const first = results[0] as tf.Tensor;
+      const seen = tf.tidy(() => tf.slice(tf.reshape(first, [-1]), [0], [1]));
+      const [number] = await seen.data();
+      tf.dispose([...results, seen]);
+      return number as number;
     },
-    values: () => read(tf.matMul(left, right, transposeA, transposeB)),
+    queue: () => tf.dispose(tf.tidy(fn)),
+    async values() {
+      const results = tf.tidy(fn);
+      return joined(await Promise.all(results.map(read)));
+    },
   };
 }
 
@@ -73,6 +75,9 @@ function training(
       const [number] = await value.data();
       value.dispose();
       return number as number;
+    },
+    queue() {
+      optimizer.minimize(() => loss(x, y), false, params);
     },
     async values() {
       return joined(await Promise.all(params.map(read)));
@@ -94,6 +99,7 @@ function linear({ weight, bias }: Linear<tf.Tensor>, x: tf.Tensor): tf.Tensor {
 
 const perceptron = ({ up, down }: Mlp<tf.Tensor>, x: tf.Tensor) => linear(down, tf.relu(linear(up, x)));
 const gelu = (x: tf.Tensor) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
+const quickGelu = (x: tf.Tensor) => tf.mul(x, tf.sigmoid(tf.mul(x, 1.702)));
 
 function norm({ gain, bias }: Norm<tf.Tensor>, x: tf.Tensor): tf.Tensor {
   const centered = tf.sub(x, tf.mean(x, -1, true));
@@ -101,15 +107,101 @@ function norm({ gain, bias }: Norm<tf.Tensor>, x: tf.Tensor): tf.Tensor {
   return tf.add(tf.mul(tf.div(centered, deviation), gain), bias);
 }
 
+/** `[batch, tokens, heads, dim]` → the same. */
+function attention(...[query, key, value]: [tf.Tensor, tf.Tensor, tf.Tensor]): tf.Tensor {
+  const dim = query.shape.at(-1) as number;
+  const [q, k, v] = [query, key, value].map((x) => tf.transpose(x, [0, 2, 1, 3])) as [
+    tf.Tensor,
+    tf.Tensor,
+    tf.Tensor,
+  ];
+  const scores = tf.mul(tf.matMul(q, k, false, true), dim ** -0.5);
+  return tf.transpose(tf.matMul(tf.softmax(scores), v), [0, 2, 1, 3]);
+}
+
 /** `[batch, tokens, width]` → the same. */
-function block(p: Block<tf.Tensor>, x: tf.Tensor, heads: number): tf.Tensor {
+function block(p: Block<tf.Tensor>, x: tf.Tensor, heads: number, activation = gelu): tf.Tensor {
   const [batch, tokens, width] = x.shape as [number, number, number];
   const normal = norm(p.ln1, x);
   const inHeads = (map: Linear<tf.Tensor>) =>
-    tf.transpose(tf.reshape(linear(map, normal), [batch, tokens, heads, width / heads]), [0, 2, 1, 3]);
+    tf.reshape(linear(map, normal), [batch, tokens, heads, width / heads]);
   const { query, key, value, out } = p.attention;
-  const scores = tf.mul(tf.matMul(inHeads(query), inHeads(key), false, true), (width / heads) ** -0.5);
-  const attended = tf.transpose(tf.matMul(tf.softmax(scores), inHeads(value)), [0, 2, 1, 3]);
+  const attended = attention(inHeads(query), inHeads(key), inHeads(value));
   const y = tf.add(x, linear(out, tf.reshape(attended, [batch, tokens, width])));
-  return tf.add(y, linear(p.mlp.down, gelu(linear(p.mlp.up, norm(p.ln2, y)))));
+  return tf.add(y, linear(p.mlp.down, activation(linear(p.mlp.up, norm(p.ln2, y)))));
 }
+
+const abilities: Abilities = {
+  product({ a, b, transposeA, transposeB }) {
+    const [left, right] = [place(a), place(b)];
+    return repeated(() => [tf.matMul(left, right, transposeA, transposeB)]);
+  },
+  softmax({ x }) {
+    const rows = place(x);
+    return repeated(() => [tf.softmax(rows)]);
+  },
+  layerNorm({ x, gain, bias }) {
+    const [rows, p] = [place(x), { gain: place(gain), bias: place(bias) }];
+    return repeated(() => [norm(p, rows)]);
+  },
+  gelu({ x }) {
+    const rows = place(x);
+    return repeated(() => [gelu(rows)]);
+  },
+  crossEntropy({ logits, classes }) {
+    const [rows, ids] = [place(logits), placeIds(classes)];
+    const count = logits.shape[1] as number;
+    const both = tf.valueAndGrad((x: tf.Tensor) => crossEntropy(x, tf.oneHot(ids, count)));
+    return repeated(() => {
+      const { value, grad } = both(rows);
+      return [value, grad];
+    });
+  },
+  embedding({ table, ids }) {
+    const [rows, at] = [place(table), placeIds(ids)] as const;
+    return repeated(() => [tf.gather(rows, at as tf.Tensor1D)]);
+  },
+  embeddingGradient({ table, ids, gradient }) {
+    const [rows, at, g] = [place(table), placeIds(ids), place(gradient)] as const;
+    const take = tf.grad((x: tf.Tensor) => tf.gather(x, at as tf.Tensor1D));
+    return repeated(() => [take(rows, g)]);
+  },
+  attention({ query, key, value }) {
+    const inputs = [place(query), place(key), place(value)] as const;
+    return repeated(() => [attention(...inputs)]);
+  },
+  attentionGradient({ query, key, value, gradient }: Problems['attentionGradient']) {
+    const [inputs, g] = [[place(query), place(key), place(value)], place(gradient)];
+    const backward = tf.grads((q: tf.Tensor, k: tf.Tensor, v: tf.Tensor) => attention(q, k, v));
+    return repeated(() => backward(inputs, g));
+  },
+  mlpStep(problem) {
+    const params = mapMlp(problem.params, variable);
+    return training(leavesOf<tf.Variable, typeof params>(mapMlp, params), problem, (x, y) =>
+      crossEntropy(perceptron(params, x), y),
+    );
+  },
+  blockStep(problem) {
+    const params = mapBlocks(problem.params, variable);
+    return training(leavesOf<tf.Variable, typeof params>(mapBlocks, params), problem, (x, y) => {
+      const result = params.reduce((z, p) => block(p, z, problem.heads), x);
+      return tf.mean<tf.Scalar>(tf.square(tf.sub(result, y)));
+    });
+  },
+  vit({ params, images, patchSize, heads }) {
+    const [batch, side] = images.shape as [number, number];
+    const [count, width] = [side / patchSize, params.projection.shape[0] as number];
+    const p = mapVit(params, place);
+    const pictures = place(images);
+    return repeated(() => {
+      const grid = tf.reshape(pictures, [batch, count, patchSize, count, patchSize * 3]);
+      const patches = tf.reshape(tf.transpose(grid, [0, 1, 3, 2, 4]), [batch * count ** 2, -1]);
+      const embedded = tf.reshape(tf.matMul(patches, p.patches), [batch, count ** 2, width]);
+      const classTokens = tf.broadcastTo(p.classToken, [batch, 1, width]);
+      const tokens = norm(p.lnPre, tf.add(tf.concat([classTokens, embedded], 1), p.positions));
+      const features = p.blocks.reduce((x, own) => block(own, x, heads, quickGelu), tokens);
+      const pooled = tf.reshape(tf.slice(features, [0, 0, 0], [-1, 1, -1]), [batch, width]);
+      return [tf.matMul(norm(p.lnPost, pooled), p.projection)];
+    });
+  },
+};

@@ -1,7 +1,7 @@
 /** A training step of a perceptron for digits: 784-256-10, ReLU, cross-entropy, gradient descent, 256 pictures. */
 import type { Linear, Values } from '../library';
 import { constant, oneHot, uniform } from '../random';
-import type { Work } from './work';
+import type { WorkOf } from './work';
 
 const [batch, inputs, hidden, classes] = [256, 784, 256, 10];
 
@@ -12,16 +12,15 @@ export const linear = (seed: number, inputs: number, outputs: number): Linear<Va
 });
 
 /** The work. */
-export function mlpStep(): Work {
-  const problem = {
+export const mlpStep = (): WorkOf<'mlpStep'> => ({
+  name: `MLP ${inputs}-${hidden}-${classes} training step, batch ${batch}`,
+  kind: 'mlpStep',
+  unit: 'ms',
+  oneThread: true,
+  problem: () => ({
     params: { up: linear(1, inputs, hidden), down: linear(2, hidden, classes) },
     input: uniform(3, [batch, inputs]),
     target: oneHot(4, batch, classes),
     learningRate: 0.05,
-  };
-  return {
-    name: `MLP ${inputs}-${hidden}-${classes} training step, batch ${batch}`,
-    unit: 'ms',
-    prepare: (library) => library.mlpStep(problem),
-  };
-}
+  }),
+});

@@ -1,34 +1,47 @@
-/** Products of square matrices, the operands as they are or transposed: `A B`, `Aᵀ B` and `A Bᵀ`. */
+/** Products of matrices, the operands as they are or transposed: `A B`, `Aᵀ B` and `A Bᵀ`. */
 import type { ProductProblem, Values } from '../library';
 import { uniform } from '../random';
-import type { Work } from './work';
+import type { WorkOf } from './work';
 
 const labels = { nn: 'A·B', tn: 'Aᵀ·B', nt: 'A·Bᵀ' } as const;
 
-/** `op(a) op(b)` of matrices `[size, size]`; `form` says which is transposed. */
-export function product(size: number, form: 'nn' | 'tn' | 'nt'): Work {
-  const problem = {
-    a: uniform(1, [size, size]),
-    b: uniform(2, [size, size]),
-    transposeA: form === 'tn',
-    transposeB: form === 'nt',
-  };
+/** Which operand is transposed. */
+export type Form = keyof typeof labels;
+
+/** `[m, k]` times `[k, n]`, stored as the form says; with a batch, so many of them. */
+export function product(
+  form: Form,
+  [m, k, n]: readonly [number, number, number],
+  { batch, oneThread = false }: { batch?: number; oneThread?: boolean } = {},
+): WorkOf<'product'> {
+  const outer = batch === undefined ? [] : [batch];
+  const size = m === k && k === n ? `${m}` : `${m}×${k}×${n}`;
   return {
-    name: `matmul ${size} ${labels[form]}`,
+    name: `matmul ${batch === undefined ? '' : `${batch} × `}${size} ${labels[form]}`,
+    kind: 'product',
     unit: 'GFLOP/s',
-    operations: 2 * size ** 3,
-    prepare: (library) => library.product(problem),
-    expected: firstRow(size, problem),
+    amount: 2 * (batch ?? 1) * m * k * n,
+    comparedRuns: 2,
+    oneThread,
+    problem: () => ({
+      a: uniform(1, [...outer, ...(form === 'tn' ? [k, m] : [m, k])]),
+      b: uniform(2, [...outer, ...(form === 'nt' ? [n, k] : [k, n])]),
+      transposeA: form === 'tn',
+      transposeB: form === 'nt',
+    }),
+    expected: (problem) => firstRow(k, n, problem),
   };
 }
 
-/** The first row of the product, in float64. */
-function firstRow(size: number, { a, b, transposeA, transposeB }: ProductProblem): Float64Array {
-  const at = ({ data }: Values, transposed: boolean, row: number, column: number) =>
-    data[transposed ? column * size + row : row * size + column] as number;
-  return Float64Array.from({ length: size }, (_, column) => {
+/** The first row of the (first) product, in float64. */
+function firstRow(k: number, n: number, { a, b, transposeA, transposeB }: ProductProblem): Float64Array {
+  const at = ({ data, shape }: Values, transposed: boolean, row: number, column: number) => {
+    const columns = shape.at(-1) as number;
+    return data[transposed ? column * columns + row : row * columns + column] as number;
+  };
+  return Float64Array.from({ length: n }, (_, column) => {
     let sum = 0;
-    for (let k = 0; k < size; k++) sum += at(a, transposeA, 0, k) * at(b, transposeB, k, column);
+    for (let i = 0; i < k; i++) sum += at(a, transposeA, 0, i) * at(b, transposeB, i, column);
     return sum;
   });
 }

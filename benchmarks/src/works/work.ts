@@ -1,15 +1,23 @@
 /** What is measured, apart from who is measured. */
-import type { Library, Task } from '../library';
+import type { Kind, Problems } from '../library';
 
-/** A piece of work that every library does. */
-export interface Work {
+/** A piece of work of one kind. */
+export interface WorkOf<K extends Kind> {
   readonly name: string;
-  /** `GFLOP/s` where nearly all is multiplication and addition of one product, else `ms`. */
-  readonly unit: 'GFLOP/s' | 'ms';
-  /** Floating-point operations of a run, for `GFLOP/s`. */
-  readonly operations?: number;
-  /** Puts the data on the library's device. */
-  prepare(library: Library): Task;
+  readonly kind: K;
+  /** Rates where one number says how much is done; else milliseconds. */
+  readonly unit: 'GFLOP/s' | 'GB/s' | 'ms';
+  /** Of a run: floating-point operations for `GFLOP/s`; for `GB/s` bytes that must at least be read and written. */
+  readonly amount?: number;
+  /** The numbers to start from. */
+  problem(): Problems[K] | Promise<Problems[K]>;
   /** The first of the values that are to come out, computed in float64 by other means, where that is easy. */
-  readonly expected?: Float64Array;
+  expected?(problem: Problems[K]): ArrayLike<number>;
+  /** Runs that are compared between libraries before any is timed. Default: 3; fewer where all runs are the same. */
+  readonly comparedRuns?: number;
+  /** Ours is also measured with one thread. */
+  readonly oneThread?: boolean;
 }
+
+/** A piece of work. */
+export type Work = { [K in Kind]: WorkOf<K> }[Kind];
