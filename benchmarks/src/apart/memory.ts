@@ -63,18 +63,22 @@ function watch(device: Device) {
   return seen;
 }
 
-/** Elements of an output; undefined for kinds of kernel that are not known here. */
-function lengthOf(kernel: Kernel, output: number): number | undefined {
-  if (kernel.kind === 'loop') return sizeOf(kernel.axes);
-  if (kernel.kind === 'matmul') return sizeOf(kernel.batch) * kernel.m * kernel.n;
-  if (kernel.kind === 'scatterAdd') return kernel.batch * kernel.rows * kernel.width;
-  if (kernel.kind === 'attention') {
-    const rows = kernel.batch * kernel.heads * kernel.queries;
-    return output === 0 ? rows * kernel.dim : rows;
+/** Elements of an output. */
+function lengthOf(kernel: Kernel, output: number): number {
+  switch (kernel.kind) {
+    case 'loop':
+      return sizeOf(kernel.axes);
+    case 'row':
+      return sizeOf(kernel.axes) * (output < kernel.stores.length ? sizeOf(kernel.row) : 1);
+    case 'matmul':
+      return sizeOf(kernel.batch) * kernel.m * kernel.n;
+    case 'scatterAdd':
+      return kernel.batch * kernel.rows * kernel.width;
+    case 'attention':
+      return kernel.batch * kernel.heads * kernel.queries * (output === 0 ? kernel.dim : 1);
+    case 'attentionBackward':
+      return kernel.batch * kernel.heads * (output === 0 ? kernel.queries : kernel.keys) * kernel.dim;
   }
-  if (kernel.kind === 'attentionBackward')
-    return kernel.batch * kernel.heads * (output === 0 ? kernel.queries : kernel.keys) * kernel.dim;
-  return undefined;
 }
 
 interface Value {
