@@ -1,6 +1,6 @@
 /**
  * A loaded program: its dispatches with pipelines, parameter block, and the bind groups of the buffers it last ran on. A
- * replay is one comparison of buffers and a loop over steps that allocates nothing.
+ * replay is a loop over steps that allocates nothing.
  */
 import type { Launch } from '@clipin/kernel';
 import type { Pipeline, Pipelines } from './pipelines';
@@ -13,8 +13,17 @@ import type { Dispatch } from './wgsl/task';
 
 /** Parameter blocks lie this many bytes apart, as every adapter allows. */
 const blockBytes = 256;
-/** Bind groups kept for each dispatch: programs that swap buffers between runs come back to the same few. */
-const groupsKept = 4;
+/**
+ * Bind groups kept for each dispatch. A loop that donates its state moves it round among buffers of one size and comes
+ * back to the same few choices: one for each buffer that takes part.
+ */
+const groupsKept = 16;
+
+/** A bind group and the buffers it binds. */
+interface BoundGroup {
+  readonly blocks: readonly Block[];
+  readonly group: GPUBindGroup;
+}
 
 interface Step {
   readonly pipeline: Pipeline;
@@ -24,13 +33,7 @@ interface Step {
   /** Byte offset and size of its parameters. */
   readonly offset: number;
   readonly size: number;
-  readonly groups: { readonly blocks: readonly Block[]; readonly group: GPUBindGroup }[];
-}
-
-/** The bind groups of all steps for one choice of buffers. */
-interface Binding {
-  readonly blocks: readonly Block[];
-  readonly groups: readonly GPUBindGroup[];
+  readonly groups: BoundGroup[];
 }
 
 /** Dispatches of a list of launches, and the bytes of scratch they need. */
@@ -40,7 +43,6 @@ export class CompiledProgram {
   readonly numbers: readonly number[];
   readonly scratchBytes: readonly number[];
   readonly params: GPUBuffer | undefined;
-  private readonly bindings: Binding[] = [];
   private pending: readonly Promise<void>[];
 
   /** Writes the code of launches and starts compiling it. */
@@ -99,42 +101,20 @@ export class CompiledProgram {
    * @param blocks - the memory of `numbers`, then scratch; not kept
    */
   record(queue: CommandQueue, blocks: readonly Block[]): void {
-    const { steps } = this;
-    const { groups } = this.bindings.find((known) => same(known.blocks, blocks)) ?? this.bind(blocks);
-    for (let i = 0; i < steps.length; i++) {
-      const { pipeline, workgroups } = steps[i] as Step;
-      queue.dispatch(
-        pipeline.gpu as GPUComputePipeline,
-        groups[i] as GPUBindGroup,
-        workgroups[0],
-        workgroups[1],
-      );
+    for (const step of this.steps) {
+      const { pipeline, workgroups } = step;
+      const group = knownGroup(step, blocks) ?? this.bind(step, blocks);
+      queue.dispatch(pipeline.gpu as GPUComputePipeline, group, workgroups[0], workgroups[1]);
     }
   }
 
-  private bind(blocks: readonly Block[]): Binding {
-    const groups = this.steps.map((step) =>
-      this.groupOf(
-        step,
-        step.places.map((place) => blocks[place] as Block),
-      ),
-    );
-    const binding = { blocks: [...blocks], groups };
-    if (this.bindings.length === groupsKept) this.bindings.shift();
-    this.bindings.push(binding);
-    return binding;
-  }
-
-  private groupOf(step: Step, blocks: readonly Block[]): GPUBindGroup {
-    const known = step.groups.find((one) => same(one.blocks, blocks));
-    if (known) return known.group;
+  private bind(step: Step, all: readonly Block[]): GPUBindGroup {
+    const blocks = step.places.map((place) => all[place] as Block);
+    const params = { buffer: this.params as GPUBuffer, offset: step.offset, size: step.size };
     const group = this.device.createBindGroup({
       layout: step.pipeline.layout,
       entries: [
-        {
-          binding: 0,
-          resource: { buffer: this.params as GPUBuffer, offset: step.offset, size: step.size },
-        },
+        { binding: 0, resource: params },
         ...blocks.map(({ gpu }, i) => ({ binding: i + 1, resource: { buffer: gpu } })),
       ],
     });
@@ -144,9 +124,15 @@ export class CompiledProgram {
   }
 }
 
-function same(a: readonly Block[], b: readonly Block[]): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
+/** The bind group of these buffers, if they were bound lately. Runs for every kernel of every replay. */
+function knownGroup({ places, groups }: Step, all: readonly Block[]): GPUBindGroup | undefined {
+  for (let g = groups.length - 1; g >= 0; g--) {
+    const { blocks, group } = groups[g] as BoundGroup;
+    let i = 0;
+    while (i < places.length && blocks[i] === all[places[i] as number]) i++;
+    if (i === places.length) return group;
+  }
+  return undefined;
 }
 
 function writeCode(
