@@ -1,9 +1,9 @@
 /** Tasks to dispatches: which file writes the code of which task. */
 import type { LoopKernel, MatmulKernel, ScatterAddKernel } from '@clipin/kernel';
 import { loopCode } from './loop-code';
-import { registerMatmulCode } from './matmul-code';
 import type { Profile } from './profile';
 import { reductionCode } from './reduction-code';
+import { registerMatmulCode } from './register-matmul-code';
 import { scatterCode } from './scatter-code';
 import type { Dispatch, Task } from './task';
 import { tiledMatmulCode } from './tiled-matmul-code';

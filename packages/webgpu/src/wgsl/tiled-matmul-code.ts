@@ -93,7 +93,7 @@ function writeRange({ task, shader }: MatmulPlan, batch: readonly string[], end:
 
 /** The dispatch of a matrix product in workgroup tiles. */
 export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Dispatch {
-  const plan: MatmulPlan = planMatmul(given, true);
+  const plan: MatmulPlan = planMatmul(given, { a: ['other', 'k'], b: ['other', 'k'] });
   const { shader, task, a, b } = plan;
   const { batch, m, n, k } = task.kernel;
   const { tile, rows, columns } = chooseTiling(task.kernel, profile);
@@ -161,7 +161,7 @@ export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Di
   shader.line('}');
   const row = shader.let('m', `${rowTile} + down * ${rows}`);
   const column = shader.let('n', `${columnTile} + along * ${columns}`);
-  writeEpilogue(plan, { sums, perRow, row, column }, indices, limits);
+  writeEpilogue(plan, { sums, perRow, step: 4, row, column, count: `${sums.length}` }, indices, limits);
   return shader.finish(tilesOf(task.kernel, { tile, rows, columns }), size);
 }
 
