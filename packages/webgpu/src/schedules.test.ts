@@ -62,7 +62,7 @@ describe('matrix products in register tiles', () => {
 
   test('of any size and layout, the right operand copied or not', async () => {
     const size = fc.integer({ min: 1, max: 80 });
-    const sizes = fc.record({ m: size, n: size, k: size, batch: fc.constantFrom([], [3]) });
+    const sizes = fc.record({ m: size, n: size, k: size, batch: fc.constantFrom<number[]>([], [3]) });
     const layout = fc.record({ left: fc.boolean(), right: fc.boolean() });
     await checkProperty(
       fc.asyncProperty(sizes, layout, (shape, transposed) => matmul(device, shape, transposed)),

@@ -1,7 +1,7 @@
 /** What all matrix products share: how operands are read, and the epilogue. */
 import type { Affine, MatmulKernel, Operand } from '@clipin/kernel';
 import { collapseMatmul } from './collapse';
-import { type Scope, unpackFor, unpackStores, writeBody } from './program-code';
+import { unpackFor, unpackStores, writeBody } from './program-code';
 import { Shader } from './shader';
 import { placesOf, type Task } from './task';
 
@@ -91,7 +91,7 @@ export const times = (shader: Shader, x: string, stride: number): string =>
   stride === 1 ? x : stride === 0 ? '0' : `${x} * ${shader.param(stride)}`;
 
 /** A tile of sums in registers. */
-interface SumTile {
+export interface SumTile {
   /** Names of vec4 sums, row by row. */
   readonly sums: readonly string[];
   /** How many vec4 there are in a row, and how many columns there are from one to the next. */
@@ -100,30 +100,40 @@ interface SumTile {
   /** Expressions of the tile's first row and column; the rows follow each other. */
   readonly row: string;
   readonly column: string;
-  /** How often the loop over the sums runs, as code: a number that the compiler knows is unrolled. */
-  readonly count: string;
+}
+
+/** Expressions of the sizes of the result. */
+export interface Limits {
+  readonly m: string;
+  readonly n: string;
 }
 
 /** Runs the epilogue over a tile of sums and stores it. */
 export function writeEpilogue(
-  { task, shader, laneAxis, ragged }: MatmulPlan,
-  { sums, perRow, step, count, ...first }: SumTile,
+  plan: MatmulPlan,
+  { sums, perRow, step, ...first }: SumTile,
   indices: readonly string[],
-  limits: { m: string; n: string },
+  limits: Limits,
 ): void {
+  const { shader } = plan;
   shader.line(`var tile = array<vec4<f32>, ${sums.length}>(${sums.join(', ')});`);
-  shader.line(`for (var at_sum = 0; at_sum < ${count}; at_sum++) {`);
+  shader.line(`for (var at_sum = 0; at_sum < ${sums.length}; at_sum++) {`);
   const row = shader.let('m', `${first.row} + at_sum / ${perRow}`);
   const column = shader.let('n', `${first.column} + (at_sum % ${perRow}) * ${step}`);
   shader.line(`if (${row} < ${limits.m} && ${column} < ${limits.n}) {`);
-  shader.line('let total = tile[at_sum];');
-  const scope: Scope = {
-    shader,
-    indices: [...indices, row, column],
-    laneAxis,
-    reduced: { name: 'total', lanes: 4, dtype: 'f32' },
-  };
-  writeBody(scope, task.kernel, placesOf(task), ragged ? { index: column, size: limits.n } : undefined);
+  writeElement(plan, [...indices, row, column], 'tile[at_sum]', limits);
   shader.line('}');
   shader.line('}');
+}
+
+/** Runs the epilogue on one vec4 of sums. */
+export function writeElement(
+  { task, shader, laneAxis, ragged }: MatmulPlan,
+  indices: readonly string[],
+  sum: string,
+  limits: Limits,
+): void {
+  const reduced = { name: shader.let('total', sum), lanes: 4, dtype: 'f32' } as const;
+  const end = ragged ? { index: indices[laneAxis] as string, size: limits.n } : undefined;
+  writeBody({ shader, indices, laneAxis, reduced }, task.kernel, placesOf(task), end);
 }

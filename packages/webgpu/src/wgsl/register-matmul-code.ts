@@ -7,7 +7,7 @@
 import type { MatmulKernel } from '@clipin/kernel';
 import { sizeOf } from '@clipin/kernel';
 import { writeIndices } from './loop-code';
-import { type MatmulPlan, planMatmul, writeEpilogue } from './matmul-code';
+import { type Limits, type MatmulPlan, planMatmul, type SumTile, writeElement } from './matmul-code';
 import { affineCode } from './program-code';
 import type { Dispatch, Task } from './task';
 
@@ -54,10 +54,35 @@ export function registerMatmulCode(given: Task<MatmulKernel>): Dispatch {
     });
   });
   shader.line('}');
-  // A count that is a parameter: unrolled, the epilogue would take seconds to compile on lavapipe.
-  const count = shader.param(sums.length);
-  writeEpilogue(plan, { sums, perRow, step, row, column, count }, indices, limits);
+  writeRows(plan, { sums, perRow, step, row, column }, indices, limits);
   return shader.finish(columnGroups * rowTiles * sizeOf(batch), lanes);
+}
+
+/**
+ * Runs the epilogue row by row. The loop ends at a number that the compiler does not know, so that it stays a loop:
+ * unrolled, an epilogue takes seconds to compile on lavapipe. The sums move up a row at each turn, since an array that is
+ * indexed by a variable costs more.
+ */
+function writeRows(
+  plan: MatmulPlan,
+  { sums, perRow, step, row, column }: SumTile,
+  indices: readonly string[],
+  limits: Limits,
+): void {
+  const { shader } = plan;
+  const rows = sums.length / perRow;
+  const end = shader.let('e', `min(${row} + ${rows}, ${limits.m})`);
+  shader.line(`for (var row = ${row}; row < ${end}; row++) {`);
+  for (const part of range(perRow)) {
+    const at = part ? shader.let('n', `${column} + ${part * step}`) : column;
+    if (part) shader.line(`if (${at} < ${limits.n}) {`);
+    writeElement(plan, [...indices, 'row', at], sums[part] as string, limits);
+    if (part) shader.line('}');
+  }
+  sums.slice(perRow).forEach((sum, i) => {
+    shader.line(`${sums[i]} = ${sum};`);
+  });
+  shader.line('}');
 }
 
 /** Prepares the loads of the right operand, clamped into the matrix; what it gives writes them at `k`. */

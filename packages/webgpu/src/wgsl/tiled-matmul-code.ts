@@ -161,7 +161,7 @@ export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Di
   shader.line('}');
   const row = shader.let('m', `${rowTile} + down * ${rows}`);
   const column = shader.let('n', `${columnTile} + along * ${columns}`);
-  writeEpilogue(plan, { sums, perRow, step: 4, row, column, count: `${sums.length}` }, indices, limits);
+  writeEpilogue(plan, { sums, perRow, step: 4, row, column }, indices, limits);
   return shader.finish(tilesOf(task.kernel, { tile, rows, columns }), size);
 }
 
