@@ -26,14 +26,26 @@ const wantedLimits = [
   'maxComputeWorkgroupSizeX',
 ] as const;
 
+/** The features that kernels profit from. */
+const wantedFeatures = ['subgroups'] as const;
+
+/** The usual profile of an adapter. */
+export function profileOf(adapter: GPUAdapter): Profile {
+  const { subgroupMinSize = 0, subgroupMaxSize } = adapter.info;
+  const fixed = adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
+  const subgroup = fixed ? subgroupMinSize : 0;
+  return { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup };
+}
+
 /** Opens a device on an adapter. `profile` overrides the choice of schedules; tests of both use it. */
 export async function openDevice(
   adapter: GPUAdapter,
   owner?: AdapterSearch['owner'],
-  profile: Profile = profiles[isSoftware(adapter) ? 'software' : 'hardware'],
+  profile: Profile = profileOf(adapter),
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
-  const gpu = await adapter.requestDevice({ requiredLimits });
+  const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
+  const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }
 

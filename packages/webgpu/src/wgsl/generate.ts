@@ -26,7 +26,7 @@ function isEmpty({ kernel }: Task): boolean {
 export function generate(task: Task, profile: Profile): Dispatch | undefined {
   if (isEmpty(task)) return undefined;
   if (is<MatmulKernel>(task, 'matmul')) {
-    return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task);
+    return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task, profile);
   }
   if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task, profile);
   if (!is<LoopKernel>(task, 'loop')) return undefined;

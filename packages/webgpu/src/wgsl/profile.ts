@@ -8,6 +8,11 @@ export interface Profile {
    * slower than a register tile in each invocation.
    */
   readonly workgroupMemory: boolean;
+  /**
+   * Invocations in a subgroup, where the language has subgroups and the number is always the same; else 0. Drivers that
+   * compute on the CPU run a subgroup as one vector, and hand an element to all its lanes for less than they load one.
+   */
+  readonly subgroup: number;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;
   /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
@@ -16,11 +21,12 @@ export interface Profile {
   readonly scratchBytes: number;
 }
 
-/** The two profiles. */
+/** The two profiles, of adapters without subgroups. */
 export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   software: {
     name: 'software',
     workgroupMemory: false,
+    subgroup: 0,
     invocations: 64,
     workgroups: 1,
     scratchBytes: 64 * 2 ** 20,
@@ -28,6 +34,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   hardware: {
     name: 'hardware',
     workgroupMemory: true,
+    subgroup: 0,
     invocations: 32768,
     workgroups: 256,
     scratchBytes: 128 * 2 ** 20,
