@@ -16,13 +16,18 @@ export interface Program {
    * queued or done; results are seen by `Device.read`.
    */
   run(buffers: readonly DeviceBuffer[]): void;
+  /**
+   * Waits until everything is compiled, for a device that compiles in the background; rejects when a kernel does not
+   * compile. `run` needs no call of it: work that comes too early waits in line.
+   */
+  ready?(): Promise<void>;
   /** Frees what belongs to the program alone; the code caches of the device stay. */
   free(): void;
 }
 
 /** Bounds a schedule has to respect. */
 export interface DeviceLimits {
-  /** The most buffers that one kernel may touch. */
+  /** The most buffers that a loop or a product may touch; a device splits routines, such as attention, itself. */
   readonly kernelBuffers: number;
   /** The largest buffer, in bytes. */
   readonly bufferBytes: number;

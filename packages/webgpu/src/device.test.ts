@@ -97,6 +97,20 @@ describe('a device', () => {
     for (const buffer of [a, b, c]) device.free(buffer);
   });
 
+  test('a program that is ready runs at once', async () => {
+    const [a, b, c] = [0, 1, 2].map(() => device.allocate('f32', 6)) as [never, never, never];
+    // A text of its own, so that it is not compiled yet.
+    const program = device.load([addLaunch([3, 2], [1, 3], [2, 1])]);
+    await program.ready?.();
+    const submit = vi.spyOn(device.gpu.queue, 'submit');
+    program.run([a, b, c]);
+    // At the end of this turn, without waiting for anything.
+    await Promise.resolve();
+    expect(submit).toHaveBeenCalledTimes(1);
+    submit.mockRestore();
+    for (const buffer of [a, b, c]) device.free(buffer);
+  });
+
   test('an error of queued work comes out at the next run and read, once', async () => {
     const buffer = device.allocate('f32', 4);
     device.gpu.createBuffer({ size: 4, usage: 0 });

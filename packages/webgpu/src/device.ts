@@ -15,6 +15,7 @@ import { Pipelines } from './pipelines';
 import type { Block } from './pool';
 import { CompiledProgram } from './program';
 import { CommandQueue } from './queue';
+import { subgroupSize } from './subgroups';
 import { type Profile, profiles } from './wgsl/profile';
 
 /** The limits that kernels profit from; WebGPU gives its small defaults unless asked. */
@@ -29,23 +30,17 @@ const wantedLimits = [
 /** The features that kernels profit from. */
 const wantedFeatures = ['subgroups'] as const;
 
-/** The usual profile of an adapter. */
-export function profileOf(adapter: GPUAdapter): Profile {
-  const { subgroupMinSize = 0, subgroupMaxSize } = adapter.info;
-  const fixed = adapter.features.has('subgroups') && subgroupMinSize === subgroupMaxSize;
-  const subgroup = fixed ? subgroupMinSize : 0;
-  return { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup };
-}
-
-/** Opens a device on an adapter. `profile` overrides the choice of schedules; tests of both use it. */
+/** Opens a device on an adapter. `choose` may change how kernels are scheduled; tests do. */
 export async function openDevice(
   adapter: GPUAdapter,
   owner?: AdapterSearch['owner'],
-  profile: Profile = profileOf(adapter),
+  choose: (usual: Profile) => Profile = (usual) => usual,
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  const subgroup = await subgroupSize(gpu, adapter.info);
+  const profile = choose({ ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup });
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }
 
@@ -203,6 +198,9 @@ export class WebgpuDevice implements Device {
         if (notReady.length === 0 && !this.queue.isWaiting) return record(blocks);
         const later = [...blocks];
         this.queue.enqueue(notReady, () => record(later));
+      },
+      ready: async () => {
+        await Promise.all(program.notReady);
       },
       free: () => {
         if (!freed && program.params) this.discard(program.params);

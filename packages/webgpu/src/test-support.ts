@@ -2,7 +2,7 @@
 
 import { createReferenceDevice, type Device, type Launch, type TypedArray } from '@clipin/kernel';
 import { findAdapter } from '#gpu';
-import { openDevice, profileOf, type WebgpuDevice } from './device';
+import { openDevice, type WebgpuDevice } from './device';
 import { type Profile, profiles } from './wgsl/profile';
 
 /** A device on the software adapter under one of the two profiles. */
@@ -12,8 +12,7 @@ export async function softwareDevice(
 ): Promise<WebgpuDevice> {
   const { adapter, tried, owner } = await findAdapter('software');
   if (!adapter) throw new Error(`no software adapter: ${tried.join('; ')}`);
-  const { subgroup } = profileOf(adapter);
-  return openDevice(adapter, owner, { ...profiles[profile], subgroup, ...change });
+  return openDevice(adapter, owner, ({ subgroup }) => ({ ...profiles[profile], subgroup, ...change }));
 }
 
 /** Runs launches on `tables` (host data by buffer number) and reads every buffer back. */

@@ -8,10 +8,7 @@ export interface Profile {
    * slower than a register tile in each invocation.
    */
   readonly workgroupMemory: boolean;
-  /**
-   * Invocations in a subgroup, where the language has subgroups and the number is always the same; else 0. Drivers that
-   * compute on the CPU run a subgroup as one vector, and hand an element to all its lanes for less than they load one.
-   */
+  /** Invocations in a subgroup, where so many neighbours in a workgroup always are one; else 0. */
   readonly subgroup: number;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;

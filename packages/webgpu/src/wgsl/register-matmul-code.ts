@@ -86,7 +86,7 @@ function leftLoads(
   }
   // Each invocation loads the element of another row, and hands it to the rest.
   const starts = range(Math.ceil(rows / subgroup)).map((part) =>
-    start(`${part * subgroup} + ${shader.subgroupLane()}`),
+    start(`${part * subgroup} + i32(${shader.needSubgroups('subgroup_lane')})`),
   );
   return () => {
     const loaded = starts.map(load);

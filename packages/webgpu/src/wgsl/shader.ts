@@ -73,10 +73,10 @@ export class Shader {
     return name;
   }
 
-  /** The number of this invocation in its subgroup, as i32; the shader then needs subgroups. */
-  subgroupLane(): string {
+  /** A builtin of subgroups, by its name; the shader then needs subgroups. */
+  needSubgroups(name: string): string {
     this.subgroups = true;
-    return 'i32(subgroup_lane)';
+    return name;
   }
 
   /** A declaration at module scope. */
