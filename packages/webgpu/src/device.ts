@@ -30,17 +30,18 @@ const wantedLimits = [
 /** The features that kernels profit from. */
 const wantedFeatures = ['subgroups'] as const;
 
-/** Opens a device on an adapter. `choose` may change how kernels are scheduled; tests do. */
+/** Opens a device on an adapter. `choose` may change how kernels are scheduled. */
 export async function openDevice(
   adapter: GPUAdapter,
   owner?: AdapterSearch['owner'],
-  choose: (usual: Profile) => Profile = (usual) => usual,
+  choose: (usual: Profile, gpu: GPUDevice) => Profile | Promise<Profile> = (usual) => usual,
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const profile = choose({ ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup });
+  const usual = { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup };
+  const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }
 

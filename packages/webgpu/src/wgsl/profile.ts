@@ -1,5 +1,14 @@
 /** How kernels are scheduled on a kind of adapter: the few facts that change which code is written. */
 
+/** Side of a matrix product's tile in workgroup memory. */
+export type Tile = 32 | 64 | 128;
+
+/** The tile for results of up to `most` · `most` elements. */
+export interface TileChoice {
+  readonly most: number;
+  readonly tile: Tile;
+}
+
 /** Facts about an adapter that choose schedules. */
 export interface Profile {
   readonly name: 'software' | 'hardware';
@@ -14,6 +23,8 @@ export interface Profile {
   readonly invocations: number;
   /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
   readonly workgroups: number;
+  /** The tiles of matrix products by size, ascending, as they were timed on this adapter; empty: a rule chooses. */
+  readonly tiles: readonly TileChoice[];
   /** The most scratch memory that one launch takes, in bytes. */
   readonly scratchBytes: number;
 }
@@ -26,6 +37,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     subgroup: 0,
     invocations: 64,
     workgroups: 1,
+    tiles: [],
     scratchBytes: 64 * 2 ** 20,
   },
   hardware: {
@@ -34,6 +46,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     subgroup: 0,
     invocations: 32768,
     workgroups: 256,
+    tiles: [],
     scratchBytes: 128 * 2 ** 20,
   },
 };
