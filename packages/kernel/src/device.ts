@@ -16,7 +16,10 @@ export interface Program {
    * queued or done; results are seen by `Device.read`. The table is read before this returns: the caller may change it.
    */
   run(buffers: readonly DeviceBuffer[]): void;
-  /** Resolves when all code is compiled, so that a run starts at once. A run before that waits for it by itself. */
+  /**
+   * Resolves when all code is compiled, so that a run starts at once; rejects when a kernel does not compile. A run before
+   * that waits for it by itself.
+   */
   ready(): Promise<void>;
   /** Frees what belongs to the program alone; the code caches of the device stay. */
   free(): void;
@@ -24,7 +27,7 @@ export interface Program {
 
 /** Bounds a schedule has to respect. */
 export interface DeviceLimits {
-  /** The most buffers that one kernel may touch. */
+  /** The most buffers that a loop or a product may touch; a device splits routines, such as attention, itself. */
   readonly kernelBuffers: number;
   /** The largest buffer, in bytes. */
   readonly bufferBytes: number;

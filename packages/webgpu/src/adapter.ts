@@ -37,12 +37,17 @@ export async function askFor(
   tried: string[],
   where: string,
 ): Promise<GPUAdapter | null> {
-  const options: GPURequestAdapterOptions =
-    kind === 'software' ? { forceFallbackAdapter: true } : { powerPreference: 'high-performance' };
-  const adapter = await gpu.requestAdapter(options);
-  if (adapter && fits(adapter, kind)) return adapter;
+  const plain: GPURequestAdapterOptions = { powerPreference: 'high-performance' };
+  // Dawn finds lavapipe only once it was asked without `forceFallbackAdapter`.
+  const questions = kind === 'software' ? [plain, { forceFallbackAdapter: true }] : [plain];
+  let other: GPUAdapter | null = null;
+  for (const question of questions) {
+    const adapter = await gpu.requestAdapter(question);
+    if (adapter && fits(adapter, kind)) return adapter;
+    other ??= adapter;
+  }
   tried.push(
-    `${where}: ${adapter ? `only ${describeAdapter(adapter)}` : `no ${kind === 'any' ? '' : `${kind} `}adapter`}`,
+    `${where}: ${other ? `only ${describeAdapter(other)}` : `no ${kind === 'any' ? '' : `${kind} `}adapter`}`,
   );
   return null;
 }

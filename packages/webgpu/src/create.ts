@@ -1,9 +1,11 @@
 /** Finds an adapter and opens the device on it. */
 
 import type { Device } from '@clipin/kernel';
-import { findAdapter } from '#gpu';
+import { findAdapter, tileStore } from '#gpu';
 import type { AdapterKind } from './adapter';
 import { openDevice } from './device';
+import { productClock, tunedTiles } from './tuner';
+import type { Profile } from './wgsl/profile';
 
 /** Options of {@link createWebgpuDevice}. */
 export interface WebgpuOptions {
@@ -12,6 +14,11 @@ export interface WebgpuOptions {
    * else software.
    */
   readonly adapter?: 'hardware' | 'software' | 'any';
+  /**
+   * Times the tiles of matrix products on a hardware adapter, which takes seconds, and in Node keeps the result in the
+   * user's cache folder for the next time. Default: false, a rule chooses tiles.
+   */
+  readonly tune?: boolean;
 }
 
 const remedies: Readonly<Record<AdapterKind, string>> = {
@@ -26,13 +33,24 @@ const remedies: Readonly<Record<AdapterKind, string>> = {
  *
  * @throws Error where there is no such adapter; it says what was tried and how to get one.
  */
-export async function createWebgpuDevice({ adapter: kind = 'any' }: WebgpuOptions = {}): Promise<Device> {
+export async function createWebgpuDevice({
+  adapter: kind = 'any',
+  tune = false,
+}: WebgpuOptions = {}): Promise<Device> {
   if (!(kind in remedies)) {
     throw new TypeError(`webgpu: adapter is '${kind}'; 'hardware', 'software' and 'any' would fit`);
   }
   const { adapter, tried, owner } = await findAdapter(kind);
-  if (adapter) return openDevice(adapter, owner);
+  if (adapter)
+    return openDevice(adapter, owner, tune ? (usual, gpu) => tuned(adapter, usual, gpu) : undefined);
   throw new Error(
     `webgpu: no ${kind === 'any' ? '' : `${kind} `}adapter. Tried: ${tried.join('; ')}. To get one, ${remedies[kind]}.`,
   );
+}
+
+/** The profile with tiles as they were timed; register tiles have nothing to choose. */
+async function tuned({ info }: GPUAdapter, usual: Profile, gpu: GPUDevice): Promise<Profile> {
+  if (!usual.workgroupMemory) return usual;
+  const name = [info.vendor, info.architecture, info.device, info.description].join(' ');
+  return { ...usual, tiles: await tunedTiles(name, tileStore(), productClock(gpu, usual)) };
 }

@@ -62,16 +62,19 @@ describe('a device', () => {
   });
 
   test('keeps bind groups while buffers come back', async () => {
-    const [a, b, c] = [0, 1, 2].map(() => device.allocate('f32', 8)) as [never, never, never];
+    const [a, b, c, ...more] = [0, 1, 2, 3, 4].map(() => device.allocate('f32', 8)) as [never, never, never];
     const program = device.load([addLaunch([8])]);
     const bind = vi.spyOn(device.gpu, 'createBindGroup');
-    for (let i = 0; i < 3; i++) {
-      program.run([a, b, c]);
-      program.run([c, b, a]);
-      await device.read(a);
+    // As donated buffers go round in a loop.
+    const ring = [a, b, c, ...more];
+    for (let i = 0; i < 15; i++) {
+      program.run(ring);
+      ring.push(ring.shift() as never);
     }
-    expect(bind).toHaveBeenCalledTimes(2);
+    await device.read(a);
+    expect(bind).toHaveBeenCalledTimes(5);
     bind.mockRestore();
+    for (const buffer of more) device.free(buffer);
     for (const buffer of [a, b, c]) device.free(buffer);
     expect(() => program.run([a, b, c])).toThrow(/was freed/);
     expect(() => program.run([])).toThrow(/a buffer is missing/);
@@ -91,6 +94,20 @@ describe('a device', () => {
     later.fill(5);
     expect(Array.from(await reading)).toEqual([0, 2, 4, 1, 3, 5].map((i) => data[i]));
     expect(await device.read(a)).toEqual(new Float32Array(6).fill(9));
+    for (const buffer of [a, b, c]) device.free(buffer);
+  });
+
+  test('a program that is ready runs at once', async () => {
+    const [a, b, c] = [0, 1, 2].map(() => device.allocate('f32', 6)) as [never, never, never];
+    // A text of its own, so that it is not compiled yet.
+    const program = device.load([addLaunch([3, 2], [1, 3], [2, 1])]);
+    await program.ready();
+    const submit = vi.spyOn(device.gpu.queue, 'submit');
+    program.run([a, b, c]);
+    // At the end of this turn, without waiting for anything.
+    await Promise.resolve();
+    expect(submit).toHaveBeenCalledTimes(1);
+    submit.mockRestore();
     for (const buffer of [a, b, c]) device.free(buffer);
   });
 

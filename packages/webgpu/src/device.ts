@@ -12,8 +12,10 @@ import {
 import { type AdapterSearch, describeAdapter, isSoftware } from './adapter';
 import { Memory } from './memory';
 import { Pipelines } from './pipelines';
-import { compileProgram, notReady, recordProgram } from './program';
+import type { Block } from './pool';
+import { CompiledProgram } from './program';
 import { CommandQueue } from './queue';
+import { subgroupSize } from './subgroups';
 import { type Profile, profiles } from './wgsl/profile';
 
 /** The limits that kernels profit from; WebGPU gives its small defaults unless asked. */
@@ -25,14 +27,21 @@ const wantedLimits = [
   'maxComputeWorkgroupSizeX',
 ] as const;
 
-/** Opens a device on an adapter. `profile` overrides the choice of schedules; tests of both use it. */
+/** The features that kernels profit from. */
+const wantedFeatures = ['subgroups'] as const;
+
+/** Opens a device on an adapter. `choose` may change how kernels are scheduled. */
 export async function openDevice(
   adapter: GPUAdapter,
   owner?: AdapterSearch['owner'],
-  profile: Profile = profiles[isSoftware(adapter) ? 'software' : 'hardware'],
+  choose: (usual: Profile, gpu: GPUDevice) => Profile | Promise<Profile> = (usual) => usual,
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
-  const gpu = await adapter.requestDevice({ requiredLimits });
+  const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
+  const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
+  const subgroup = await subgroupSize(gpu, adapter.info);
+  const usual = { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup };
+  const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }
 
@@ -169,25 +178,31 @@ export class WebgpuDevice implements Device {
 
   load(launches: readonly Launch[]): Program {
     this.alive();
-    const program = compileProgram(this.gpu, this.pipelines, this.profile, launches);
-    for (const bytes of program.scratchBytes) this.memory.check(bytes, 'the scratch memory of a kernel');
+    const program = new CompiledProgram(this.gpu, this.pipelines, this.profile, launches);
+    const { numbers, scratchBytes } = program;
+    for (const bytes of scratchBytes) this.memory.check(bytes, 'the scratch memory of a kernel');
     let freed = false;
+    const record = (blocks: Block[]) => {
+      for (let i = 0; i < scratchBytes.length; i++)
+        blocks[numbers.length + i] = this.memory.scratchBlock(i, scratchBytes[i] as number);
+      program.record(this.queue, blocks);
+    };
+    const blocks: Block[] = [];
     return {
       run: (buffers) => {
         this.alive();
         if (this.failure) throw this.failure;
         if (freed) throw new Error('webgpu: this program was freed');
-        const table = new Map(
-          program.numbers.map((number) => [number, this.memory.blockOf(buffers[number])]),
-        );
-        this.queue.enqueue(notReady(program), () => {
-          program.scratchBytes.forEach((bytes, i) => {
-            table.set(-1 - i, this.memory.scratchBlock(i, bytes));
-          });
-          recordProgram(this.gpu, this.queue, program, table);
-        });
+        for (let i = 0; i < numbers.length; i++)
+          blocks[i] = this.memory.blockOf(buffers[numbers[i] as number]);
+        const { notReady } = program;
+        if (notReady.length === 0 && !this.queue.isWaiting) return record(blocks);
+        const later = [...blocks];
+        this.queue.enqueue(notReady, () => record(later));
       },
-      ready: async () => void (await Promise.all(notReady(program))),
+      ready: async () => {
+        await Promise.all(program.notReady);
+      },
       free: () => {
         if (!freed && program.params) this.discard(program.params);
         freed = true;

@@ -1,5 +1,6 @@
 /** Finds an adapter in a browser: `navigator.gpu`. */
 import { type AdapterKind, type AdapterSearch, askFor } from './adapter';
+import type { TileStore } from './tuner';
 
 /** Asks the browser for an adapter of this kind. */
 export async function findAdapter(kind: AdapterKind): Promise<AdapterSearch> {
@@ -9,3 +10,6 @@ export async function findAdapter(kind: AdapterKind): Promise<AdapterSearch> {
   const adapter = await askFor(navigator.gpu, kind, tried, 'navigator.gpu');
   return adapter ? { adapter, tried } : { tried };
 }
+
+/** Where tuned tables are kept: nowhere, each device of a page is tuned anew. */
+export const tileStore = (): TileStore => ({ read: () => undefined, write: () => undefined });

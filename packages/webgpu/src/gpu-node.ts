@@ -4,6 +4,8 @@
  */
 import { type AdapterKind, type AdapterSearch, askFor } from './adapter';
 import { unpackSwiftshader } from './swiftshader';
+import { fileStore } from './tile-store';
+import type { TileStore } from './tuner';
 import { whyNoVulkan } from './vulkan-drivers';
 
 type Dawn = typeof import('webgpu');
@@ -78,3 +80,6 @@ export async function findAdapter(kind: AdapterKind): Promise<AdapterSearch> {
   }
   return { tried };
 }
+
+/** Where tuned tables are kept. */
+export const tileStore = (): TileStore => fileStore();

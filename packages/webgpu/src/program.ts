@@ -1,4 +1,7 @@
-/** A loaded program: its dispatches with pipelines, parameter block, and the bind groups of the buffers it last ran on. */
+/**
+ * A loaded program: its dispatches with pipelines, parameter block, and the bind groups of the buffers it last ran on. A
+ * replay is a loop over steps that allocates nothing.
+ */
 import type { Launch } from '@clipin/kernel';
 import type { Pipeline, Pipelines } from './pipelines';
 import type { Block } from './pool';
@@ -10,105 +13,140 @@ import type { Dispatch } from './wgsl/task';
 
 /** Parameter blocks lie this many bytes apart, as every adapter allows. */
 const blockBytes = 256;
-/** Bind groups kept for each dispatch: programs that swap buffers between runs come back to the same few. */
-const groupsKept = 4;
+/**
+ * Bind groups kept for each dispatch. A loop that donates its state moves it round among buffers of one size and comes
+ * back to the same few choices: one for each buffer that takes part.
+ */
+const groupsKept = 16;
+
+/** A bind group and the buffers it binds. */
+interface BoundGroup {
+  readonly blocks: readonly Block[];
+  readonly group: GPUBindGroup;
+}
 
 interface Step {
-  readonly dispatch: Dispatch;
   readonly pipeline: Pipeline;
+  readonly workgroups: readonly [number, number];
+  /** Places of its buffers among the blocks of a run. */
+  readonly places: readonly number[];
   /** Byte offset and size of its parameters. */
   readonly offset: number;
   readonly size: number;
-  readonly groups: { readonly ids: readonly number[]; readonly group: GPUBindGroup }[];
+  readonly groups: BoundGroup[];
 }
 
 /** Dispatches of a list of launches, and the bytes of scratch they need. */
-export interface CompiledProgram {
-  readonly steps: readonly Step[];
-  readonly params: GPUBuffer | undefined;
-  readonly scratchBytes: readonly number[];
-  /** Positions of the buffer table that the program touches. */
+export class CompiledProgram {
+  private readonly steps: readonly Step[];
+  /** Positions of the buffer table that the program touches: the first blocks of a run; scratch follows. */
   readonly numbers: readonly number[];
+  readonly scratchBytes: readonly number[];
+  readonly params: GPUBuffer | undefined;
+  private pending: readonly Promise<void>[];
+
+  /** Writes the code of launches and starts compiling it. */
+  constructor(
+    private readonly device: GPUDevice,
+    pipelines: Pipelines,
+    profile: Profile,
+    launches: readonly Launch[],
+  ) {
+    const { dispatches, scratchBytes } = writeCode(launches, profile);
+    const numbers = new Set(dispatches.flatMap(({ buffers }) => buffers.map(({ number }) => number)));
+    this.numbers = [...numbers].filter((number) => number >= 0);
+    this.scratchBytes = scratchBytes;
+    const places = new Map(this.numbers.map((number, place) => [number, place]));
+    scratchBytes.forEach((_, i) => {
+      places.set(-1 - i, this.numbers.length + i);
+    });
+    let offset = 0;
+    this.steps = dispatches.map((dispatch) => {
+      const { buffers, workgroups, words } = dispatch;
+      const size = Math.ceil(words.length / 4) * 16;
+      const step: Step = {
+        pipeline: pipelines.get(dispatch),
+        workgroups,
+        places: buffers.map(({ number }) => places.get(number) as number),
+        offset,
+        size,
+        groups: [],
+      };
+      offset += Math.ceil(size / blockBytes) * blockBytes;
+      return step;
+    });
+    this.params = dispatches.length ? this.uploadParams(dispatches, offset) : undefined;
+    this.pending = [...new Set(this.steps.map(({ pipeline }) => pipeline.ready))];
+  }
+
+  private uploadParams(dispatches: readonly Dispatch[], bytes: number): GPUBuffer {
+    const params = this.device.createBuffer({ size: bytes, usage: 0x40, mappedAtCreation: true });
+    const words = new Int32Array(params.getMappedRange());
+    this.steps.forEach(({ offset }, i) => {
+      words.set((dispatches[i] as Dispatch).words, offset / 4);
+    });
+    params.unmap();
+    return params;
+  }
+
+  /** Promises of the pipelines that are not compiled yet. */
+  get notReady(): readonly Promise<void>[] {
+    if (this.pending.length && this.steps.every(({ pipeline }) => pipeline.gpu)) this.pending = [];
+    return this.pending;
+  }
+
+  /**
+   * Records the program into the open pass.
+   *
+   * @param blocks - the memory of `numbers`, then scratch; not kept
+   */
+  record(queue: CommandQueue, blocks: readonly Block[]): void {
+    for (const step of this.steps) {
+      const { pipeline, workgroups } = step;
+      const group = knownGroup(step, blocks) ?? this.bind(step, blocks);
+      queue.dispatch(pipeline.gpu as GPUComputePipeline, group, workgroups[0], workgroups[1]);
+    }
+  }
+
+  private bind(step: Step, all: readonly Block[]): GPUBindGroup {
+    const blocks = step.places.map((place) => all[place] as Block);
+    const params = { buffer: this.params as GPUBuffer, offset: step.offset, size: step.size };
+    const group = this.device.createBindGroup({
+      layout: step.pipeline.layout,
+      entries: [
+        { binding: 0, resource: params },
+        ...blocks.map(({ gpu }, i) => ({ binding: i + 1, resource: { buffer: gpu } })),
+      ],
+    });
+    if (step.groups.length === groupsKept) step.groups.shift();
+    step.groups.push({ blocks, group });
+    return group;
+  }
 }
 
-/** Writes the code of launches and starts compiling it. */
-export function compileProgram(
-  device: GPUDevice,
-  pipelines: Pipelines,
-  profile: Profile,
+/** The bind group of these buffers, if they were bound lately. Runs for every kernel of every replay. */
+function knownGroup({ places, groups }: Step, all: readonly Block[]): GPUBindGroup | undefined {
+  for (let g = groups.length - 1; g >= 0; g--) {
+    const { blocks, group } = groups[g] as BoundGroup;
+    let i = 0;
+    while (i < places.length && blocks[i] === all[places[i] as number]) i++;
+    if (i === places.length) return group;
+  }
+  return undefined;
+}
+
+function writeCode(
   launches: readonly Launch[],
-): CompiledProgram {
+  profile: Profile,
+): { dispatches: readonly Dispatch[]; scratchBytes: readonly number[] } {
   const scratchBytes: number[] = [];
-  const steps: Step[] = [];
-  let offset = 0;
+  const dispatches: Dispatch[] = [];
   for (const launch of launches) {
     const { tasks, scratch } = lower(launch, profile);
     scratch.forEach((elements, i) => {
       scratchBytes[i] = Math.max(scratchBytes[i] ?? 0, elements * 4);
     });
-    for (const task of tasks) {
-      const dispatch = generate(task, profile);
-      if (!dispatch) continue;
-      const size = Math.ceil(dispatch.words.length / 4) * 16;
-      steps.push({ dispatch, pipeline: pipelines.get(dispatch), offset, size, groups: [] });
-      offset += Math.ceil(size / blockBytes) * blockBytes;
-    }
+    dispatches.push(...tasks.flatMap((task) => generate(task, profile) ?? []));
   }
-  const numbers = new Set(steps.flatMap(({ dispatch }) => dispatch.buffers.map(({ number }) => number)));
-  return {
-    steps,
-    params: steps.length ? uploadParams(device, steps, offset) : undefined,
-    scratchBytes,
-    numbers: [...numbers].filter((number) => number >= 0),
-  };
-}
-
-function uploadParams(device: GPUDevice, steps: readonly Step[], bytes: number): GPUBuffer {
-  const params = device.createBuffer({ size: bytes, usage: 0x40, mappedAtCreation: true });
-  const words = new Int32Array(params.getMappedRange());
-  for (const { dispatch, offset } of steps) words.set(dispatch.words, offset / 4);
-  params.unmap();
-  return params;
-}
-
-/** Promises of the pipelines that are not compiled yet. */
-export const notReady = ({ steps }: CompiledProgram): Promise<void>[] => [
-  ...new Set(steps.filter(({ pipeline }) => !pipeline.gpu).map(({ pipeline }) => pipeline.ready)),
-];
-
-/**
- * Records a program into the open pass.
- *
- * @param table - the memory of every buffer number: of the table, and scratch below 0
- */
-export function recordProgram(
-  device: GPUDevice,
-  queue: CommandQueue,
-  program: CompiledProgram,
-  table: ReadonlyMap<number, Block>,
-): void {
-  for (const step of program.steps) {
-    const blocks = step.dispatch.buffers.map(({ number }) => table.get(number) as Block);
-    const group = bindGroup(device, program.params as GPUBuffer, step, blocks);
-    const pass = queue.compute();
-    pass.setPipeline(step.pipeline.gpu as GPUComputePipeline);
-    pass.setBindGroup(0, group);
-    pass.dispatchWorkgroups(...step.dispatch.workgroups);
-    queue.dispatched();
-  }
-}
-
-function bindGroup(device: GPUDevice, params: GPUBuffer, step: Step, blocks: readonly Block[]): GPUBindGroup {
-  const known = step.groups.find(({ ids }) => ids.every((id, i) => id === blocks[i]?.id));
-  if (known) return known.group;
-  const group = device.createBindGroup({
-    layout: step.pipeline.layout,
-    entries: [
-      { binding: 0, resource: { buffer: params, offset: step.offset, size: step.size } },
-      ...blocks.map(({ gpu }, i) => ({ binding: i + 1, resource: { buffer: gpu } })),
-    ],
-  });
-  if (step.groups.length === groupsKept) step.groups.shift();
-  step.groups.push({ ids: blocks.map(({ id }) => id), group });
-  return group;
+  return { dispatches, scratchBytes };
 }

@@ -16,7 +16,10 @@ const batch = 64;
 export class CommandQueue {
   private encoder: GPUCommandEncoder | undefined;
   private pass: GPUComputePassEncoder | undefined;
+  /** The pipeline that the open pass has set. */
+  private pipeline: GPUComputePipeline | undefined;
   private dispatches = 0;
+  private flushing = false;
   private readonly line: Waiting[] = [];
 
   /**
@@ -52,21 +55,33 @@ export class CommandQueue {
     }
   }
 
-  /** The open compute pass. */
-  compute(): GPUComputePassEncoder {
-    if (!this.pass) {
-      this.encoder = this.device.createCommandEncoder();
-      this.pass = this.encoder.beginComputePass();
+  /** Writes a dispatch to the open pass, and submits when there are many. */
+  dispatch(pipeline: GPUComputePipeline, group: GPUBindGroup, x: number, y: number): void {
+    const pass = this.pass ?? this.open();
+    if (pipeline !== this.pipeline) {
+      pass.setPipeline(pipeline);
+      this.pipeline = pipeline;
+    }
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(x, y);
+    if (++this.dispatches >= batch) this.flush();
+  }
+
+  private open(): GPUComputePassEncoder {
+    this.encoder = this.device.createCommandEncoder();
+    this.pass = this.encoder.beginComputePass();
+    if (!this.flushing) {
       // What a turn of the event loop leaves behind starts when the turn ends.
-      queueMicrotask(() => this.flush());
+      this.flushing = true;
+      queueMicrotask(this.flushTurn);
     }
     return this.pass;
   }
 
-  /** Counts a dispatch written to the open pass, and submits when there are many. */
-  dispatched(): void {
-    if (++this.dispatches >= batch) this.flush();
-  }
+  private readonly flushTurn = (): void => {
+    this.flushing = false;
+    this.flush();
+  };
 
   /** Submits what is open. */
   flush(): void {
@@ -75,6 +90,7 @@ export class CommandQueue {
     const commands = this.encoder.finish();
     this.encoder = undefined;
     this.pass = undefined;
+    this.pipeline = undefined;
     this.dispatches = 0;
     this.device.queue.submit([commands]);
   }

@@ -1,4 +1,6 @@
 /** The schedules that small random kernels do not reach: large tiles, pieces, workgroups for one sum, many workgroups. */
+import { checkProperty } from '@clipin/testing';
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { WebgpuDevice } from './device';
 import { addLaunch, load, matmulLaunch, reduceLaunch, softmaxLaunch } from './test-kernels';
@@ -48,6 +50,24 @@ describe('matrix products in workgroup tiles', () => {
   test('few tiles and a long k: summed in pieces', async () => {
     await matmul(usual, { m: 12, n: 8, k: 1100 });
     await matmul(usual, { batch: [2], m: 5, n: 7, k: 513 }, { left: true });
+  });
+});
+
+describe('matrix products in register tiles', () => {
+  let device: WebgpuDevice;
+  beforeAll(async () => {
+    device = await softwareDevice('software');
+  });
+  afterAll(() => device.destroy());
+
+  test('of any size and layout, the right operand copied or not', async () => {
+    const size = fc.integer({ min: 1, max: 80 });
+    const sizes = fc.record({ m: size, n: size, k: size, batch: fc.constantFrom<number[]>([], [3]) });
+    const layout = fc.record({ left: fc.boolean(), right: fc.boolean() });
+    await checkProperty(
+      fc.asyncProperty(sizes, layout, (shape, transposed) => matmul(device, shape, transposed)),
+      { numRuns: 25 },
+    );
   });
 });
 

@@ -30,12 +30,12 @@ export interface Step {
  */
 export function buildStep(root: Node, roots: ReadonlySet<Node>, limits: DeviceLimits): Step {
   const draft: Draft = { root, roots, inputs: [] };
-  const step =
-    root.operation.kind === 'routine'
-      ? { kernel: buildRoutine(root.operation.call, draft), outputs: root.operation.call.outputs }
-      : { kernel: buildLoops(draft), outputs: [root] };
-  if (draft.inputs.length + step.outputs.length > limits.kernelBuffers)
-    throw new CannotFuse(...partsToStore(draft, limits));
+  if (root.operation.kind === 'routine') {
+    const { call } = root.operation;
+    return { kernel: buildRoutine(call, draft), outputs: call.outputs, inputs: draft.inputs };
+  }
+  const step = { kernel: buildLoops(draft), outputs: [root] };
+  if (draft.inputs.length + 1 > limits.kernelBuffers) throw new CannotFuse(...partsToStore(draft, limits));
   return { ...step, inputs: draft.inputs };
 }
 

@@ -3,6 +3,7 @@ import { createReferenceDevice, type DeviceLimits, type Kernel, type RowKernel }
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { attentionBackward } from '../attention';
 import {
   concatenate,
   evaluate,
@@ -113,6 +114,13 @@ describe('kernels', () => {
       expect(new Set([...inputs, ...outputs]).size).toBeLessThanOrEqual(limits.kernelBuffers);
     }
     expect(steps.length).toBeLessThan(20);
+  });
+
+  test('the derivative of attention is scheduled whole, whatever a kernel may touch', () => {
+    const tokens = () => leaf(1, 2, 2, 4);
+    const operands = { query: tokens(), key: tokens(), value: tokens() };
+    const saved = { ...operands, result: tokens(), logSumExp: leaf(1, 2, 2) };
+    expect(kernels(...attentionBackward(saved, tokens()))).toHaveLength(1);
   });
 
   test('any graph fits any device of at least 5 buffers', () => {

@@ -1,9 +1,9 @@
 /** Tasks to dispatches: which file writes the code of which task. */
 import type { LoopKernel, MatmulKernel, RowKernel, ScatterAddKernel } from '@clipin/kernel';
 import { loopCode } from './loop-code';
-import { registerMatmulCode } from './matmul-code';
 import type { Profile } from './profile';
 import { reductionCode } from './reduction-code';
+import { registerMatmulCode } from './register-matmul-code';
 import { rowCode } from './row-code';
 import { scatterCode } from './scatter-code';
 import type { Dispatch, Task } from './task';
@@ -27,7 +27,7 @@ function isEmpty({ kernel }: Task): boolean {
 export function generate(task: Task, profile: Profile): Dispatch | undefined {
   if (isEmpty(task)) return undefined;
   if (is<MatmulKernel>(task, 'matmul')) {
-    return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task);
+    return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task, profile);
   }
   if (is<RowKernel>(task, 'row')) return rowCode(task, profile);
   if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task, profile);

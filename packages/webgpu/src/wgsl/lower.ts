@@ -1,11 +1,12 @@
 /**
  * From launches to tasks: long sums with few results are cut into pieces and summed in two steps, scatterAdd gets its
- * zeros, attention becomes matrix products and row sums. Everything in a fixed order.
+ * zeros, attention becomes matrix products and row sums, operands are copied where that pays. Everything in a fixed order.
  */
 import type { Affine, Body, Launch, LoopKernel, MatmulKernel, Reduction } from '@clipin/kernel';
 import { contiguousStrides, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
+import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
 import { type Lowered, mapAffines, outerAxes, type Task } from './task';
@@ -13,6 +14,29 @@ import { piecesOfK } from './tiled-matmul-code';
 
 /** The tasks of a launch. */
 export function lower(launch: Launch, profile: Profile): Lowered {
+  const lowered = lowerKernel(launch, profile);
+  return profile.workgroupMemory ? lowered : packOperands(lowered);
+}
+
+/** Scratch for copies of operands, behind what attention takes. */
+const packScratch = -4;
+
+/** Copies the right operands of products that register tiles would read badly. */
+function packOperands({ tasks, scratch }: Lowered): Lowered {
+  let most = 0;
+  const packed = tasks.flatMap((task) => {
+    if (!isMatmul(task)) return [task];
+    const { tasks: parts, elements } = packRight(task, packScratch);
+    most = Math.max(most, elements);
+    return parts;
+  });
+  if (most === 0) return { tasks, scratch };
+  return { tasks: packed, scratch: [0, 1, 2].map((i) => scratch[i] ?? 0).concat(most) };
+}
+
+const isMatmul = (task: Task): task is Task<MatmulKernel> => task.kernel.kind === 'matmul';
+
+function lowerKernel(launch: Launch, profile: Profile): Lowered {
   const { kernel } = launch;
   switch (kernel.kind) {
     case 'loop':

@@ -1,5 +1,14 @@
 /** How kernels are scheduled on a kind of adapter: the few facts that change which code is written. */
 
+/** Side of a matrix product's tile in workgroup memory. */
+export type Tile = 32 | 64 | 128;
+
+/** The tile for results of up to `most` · `most` elements. */
+export interface TileChoice {
+  readonly most: number;
+  readonly tile: Tile;
+}
+
 /** Facts about an adapter that choose schedules. */
 export interface Profile {
   readonly name: 'software' | 'hardware';
@@ -8,28 +17,36 @@ export interface Profile {
    * slower than a register tile in each invocation.
    */
   readonly workgroupMemory: boolean;
+  /** Invocations in a subgroup, where so many neighbours in a workgroup always are one; else 0. */
+  readonly subgroup: number;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;
   /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
   readonly workgroups: number;
+  /** The tiles of matrix products by size, ascending, as they were timed on this adapter; empty: a rule chooses. */
+  readonly tiles: readonly TileChoice[];
   /** The most scratch memory that one launch takes, in bytes. */
   readonly scratchBytes: number;
 }
 
-/** The two profiles. */
+/** The two profiles, of adapters without subgroups. */
 export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   software: {
     name: 'software',
     workgroupMemory: false,
+    subgroup: 0,
     invocations: 64,
     workgroups: 1,
+    tiles: [],
     scratchBytes: 64 * 2 ** 20,
   },
   hardware: {
     name: 'hardware',
     workgroupMemory: true,
+    subgroup: 0,
     invocations: 32768,
     workgroups: 256,
+    tiles: [],
     scratchBytes: 128 * 2 ** 20,
   },
 };

@@ -116,7 +116,11 @@ export function reductionCode(given: Task<LoopKernel>, profile: Profile): Dispat
 
   const fold = (a: string, b: string, foldLanes: Lanes) =>
     foldCode(shader, reduction.op, reduction.dtype, foldLanes, a, b);
-  if (shared > 1) writeTree(shader, type, shared, (a, b) => fold(a, b, lanes));
+  if (shared > 1) {
+    // Subgroups pass on numbers, not truth values.
+    const subgroup = reduction.dtype === 'bool' ? 0 : profile.subgroup;
+    writeTree(shader, type, { size: shared, subgroup }, (a, b) => fold(a, b, lanes));
+  }
   if (innerLane !== undefined) {
     const left = shader.let('h', fold('acc.x', 'acc.y', 1));
     const right = shader.let('h', fold('acc.z', 'acc.w', 1));
@@ -130,15 +134,30 @@ export function reductionCode(given: Task<LoopKernel>, profile: Profile): Dispat
   return shader.finish(shared > 1 ? total : Math.ceil(total / size), size);
 }
 
-/** Folds the accumulators of a workgroup pairwise into that of its first invocation; the others return. */
-function writeTree(shader: Shader, type: string, size: number, fold: (a: string, b: string) => string): void {
-  shader.declare(`var<workgroup> partial: array<${type}, ${size}>;`);
-  shader.line('partial[lane] = acc;');
-  shader.line('workgroupBarrier();');
-  shader.line(`for (var half = ${size / 2}u; half > 0u; half /= 2u) {`);
-  shader.line(`if (lane < half) { partial[lane] = ${fold('partial[lane]', 'partial[lane + half]')}; }`);
-  shader.line('workgroupBarrier();');
-  shader.line('}');
+/**
+ * Folds the accumulators of a workgroup pairwise into that of its first invocation; the others return. Subgroups of a
+ * known size are folded first, without workgroup memory; a barrier is then needed for fewer halvings.
+ */
+function writeTree(
+  shader: Shader,
+  type: string,
+  { size, subgroup }: { size: number; subgroup: number },
+  fold: (a: string, b: string) => string,
+): void {
+  const folded = Math.max(1, Math.min(subgroup, size));
+  for (let half = folded / 2; half >= 1; half /= 2) {
+    const other = shader.let('h', `${shader.needSubgroups('subgroupShuffleXor')}(acc, ${half}u)`);
+    shader.line(`acc = ${fold('acc', other)};`);
+  }
+  if (folded < size) {
+    shader.declare(`var<workgroup> partial: array<${type}, ${size}>;`);
+    shader.line('partial[lane] = acc;');
+    shader.line('workgroupBarrier();');
+    shader.line(`for (var half = ${size / 2}u; half >= ${folded}u; half /= 2u) {`);
+    shader.line(`if (lane < half) { partial[lane] = ${fold('partial[lane]', 'partial[lane + half]')}; }`);
+    shader.line('workgroupBarrier();');
+    shader.line('}');
+  }
   shader.line('if (lane > 0u) { return; }');
-  shader.line('acc = partial[0];');
+  if (folded < size) shader.line('acc = partial[0];');
 }

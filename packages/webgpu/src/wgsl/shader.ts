@@ -29,6 +29,7 @@ export class Shader {
   private readonly bindings: Binding[] = [];
   private readonly declarations: string[] = [];
   private names = 0;
+  private subgroups = false;
 
   constructor(private readonly task: Task) {
     const used = usedInputs(task.kernel);
@@ -69,6 +70,12 @@ export class Shader {
   /** Makes a helper function available and gives its name. */
   helper(name: string): string {
     this.helpers.add(name);
+    return name;
+  }
+
+  /** A builtin of subgroups, by its name; the shader then needs subgroups. */
+  needSubgroups(name: string): string {
+    this.subgroups = true;
     return name;
   }
 
@@ -168,13 +175,15 @@ export class Shader {
       return `@group(0) @binding(${i + 1}) var<storage, ${written ? 'read_write' : 'read'}> b${i}: ${array};`;
     });
     const params = this.words.map((_, i) => `let p${i} = params[${i >> 2}].${'xyzw'[i & 3]};`);
+    const subgroupLane = this.subgroups ? ', @builtin(subgroup_invocation_id) subgroup_lane: u32' : '';
     const code = [
+      ...(this.subgroups ? ['enable subgroups;'] : []),
       `@group(0) @binding(0) var<uniform> params: array<vec4<i32>, ${blocks}>;`,
       ...storage,
       ...this.declarations,
       ...helperText(this.helpers),
       `@compute @workgroup_size(${size})`,
-      'fn main(@builtin(workgroup_id) at: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {',
+      `fn main(@builtin(workgroup_id) at: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lane: u32${subgroupLane}) {`,
       ...params.map((line) => `  ${line}`),
       '  let group = at.y * grid.x + at.x;',
       `  if (group >= u32(${groups})) { return; }`,

@@ -4,10 +4,10 @@
  * an operand, in runs of four along whichever axis is contiguous, and turns it where that is needed, so transposes of
  * either operand cost nothing.
  */
-import type { MatmulKernel } from '@clipin/kernel';
+import { type MatmulKernel, sizeOf } from '@clipin/kernel';
 import { writeIndices } from './loop-code';
 import { type MatmulPlan, type OperandPlan, planMatmul, times, writeEpilogue } from './matmul-code';
-import type { Profile } from './profile';
+import type { Profile, Tile } from './profile';
 import { affineCode } from './program-code';
 import type { Shader } from './shader';
 import type { Dispatch, Task } from './task';
@@ -15,26 +15,31 @@ import type { Dispatch, Task } from './task';
 /** Sizes of the tiles of a workgroup and of an invocation's block. */
 interface Tiling {
   /** The workgroup's tile is `tile × tile`. */
-  readonly tile: number;
+  readonly tile: Tile;
   readonly rows: number;
   readonly columns: number;
 }
 
 const depth = 16;
-const large: Tiling = { tile: 128, rows: 8, columns: 8 };
-const medium: Tiling = { tile: 64, rows: 8, columns: 4 };
-const small: Tiling = { tile: 32, rows: 4, columns: 4 };
+const tilings: Readonly<Record<Tile, Tiling>> = {
+  128: { tile: 128, rows: 8, columns: 8 },
+  64: { tile: 64, rows: 8, columns: 4 },
+  32: { tile: 32, rows: 4, columns: 4 },
+};
 
 /** Tiles of a matrix product under a tiling. */
 const tilesOf = ({ batch, m, n }: MatmulKernel, { tile }: Tiling): number =>
-  Math.ceil(m / tile) * Math.ceil(n / tile) * batch.reduce((product, size) => product * size, 1);
+  Math.ceil(m / tile) * Math.ceil(n / tile) * sizeOf(batch);
 
-/** The largest tiling that leaves enough tiles for a GPU's processors. */
-function chooseTiling(kernel: MatmulKernel, { workgroups }: Profile): Tiling {
-  const fits = (tiling: Tiling, enough: number) =>
-    tilesOf(kernel, tiling) >= enough && Math.min(kernel.m, kernel.n) > tiling.tile / 2;
-  if (fits(large, workgroups)) return large;
-  return fits(medium, workgroups / 4) ? medium : small;
+/** The tiling that was timed to be the fastest, or the largest that leaves enough tiles for a GPU's processors. */
+function chooseTiling(kernel: MatmulKernel, { workgroups, tiles }: Profile): Tiling {
+  const fits = ({ tile }: Tiling) => Math.min(kernel.m, kernel.n) > tile / 2;
+  const side = Math.sqrt(sizeOf(kernel.batch) * kernel.m * kernel.n);
+  const timed = tiles.find(({ most }) => side <= most) ?? tiles[tiles.length - 1];
+  const enough: Readonly<Record<Tile, number>> = { 128: workgroups, 64: workgroups / 4, 32: 0 };
+  const good = (tiling: Tiling) =>
+    fits(tiling) && (timed ? tiling.tile <= timed.tile : tilesOf(kernel, tiling) >= enough[tiling.tile]);
+  return [tilings[128], tilings[64]].find(good) ?? tilings[32];
 }
 
 /** How many pieces `k` should be cut into, so that there are enough tiles for a GPU's processors. */
@@ -93,7 +98,7 @@ function writeRange({ task, shader }: MatmulPlan, batch: readonly string[], end:
 
 /** The dispatch of a matrix product in workgroup tiles. */
 export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Dispatch {
-  const plan: MatmulPlan = planMatmul(given, true);
+  const plan: MatmulPlan = planMatmul(given, { a: ['other', 'k'], b: ['other', 'k'] });
   const { shader, task, a, b } = plan;
   const { batch, m, n, k } = task.kernel;
   const { tile, rows, columns } = chooseTiling(task.kernel, profile);
@@ -161,7 +166,7 @@ export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Di
   shader.line('}');
   const row = shader.let('m', `${rowTile} + down * ${rows}`);
   const column = shader.let('n', `${columnTile} + along * ${columns}`);
-  writeEpilogue(plan, { sums, perRow, row, column }, indices, limits);
+  writeEpilogue(plan, { sums, perRow, step: 4, row, column }, indices, limits);
   return shader.finish(tilesOf(task.kernel, { tile, rows, columns }), size);
 }
 
