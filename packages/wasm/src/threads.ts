@@ -8,7 +8,7 @@ import type { MessagePort, Worker } from 'node:worker_threads';
 import { isNode } from './features';
 import { importedFunctions } from './module';
 import type { SystemBlas } from './system-blas';
-import { control, controlWords, noPiece, pieceBits, spins, workerSource } from './worker-source';
+import { control, controlWords, noPiece, pieceBits, workerSource } from './worker-source';
 
 /** `run(pointers, begin, end, shared, own)` of generated code. */
 type Task = (pointers: number, begin: number, end: number, shared: number, own: number) => void;
@@ -26,6 +26,9 @@ export interface Step {
 
 /** Most pieces of one step. */
 export const mostPieces = noPiece - 1;
+
+/** Looks at the pieces of others this often before the main thread goes to sleep: it may be on the core that they need. */
+const spins = 20_000;
 
 /** A step whose pieces make no progress for so long means that a thread died. */
 const lostMilliseconds = 120_000;

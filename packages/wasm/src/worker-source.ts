@@ -32,8 +32,11 @@ export const pieceBits = 10;
 /** The piece number that says that none is left. */
 export const noPiece = 2 ** pieceBits - 1;
 
-/** Looks at a control word this often before a thread goes to sleep on it. */
-export const spins = 4000;
+/**
+ * A worker looks this often for the next step before it goes to sleep, some half a millisecond: longer than what the main thread does
+ * between two steps of training, since a thread that is woken may be put on the core of the one that woke it.
+ */
+export const idleSpins = 100_000;
 
 /** Source text of the worker. */
 export const workerSource = `
@@ -63,7 +66,7 @@ function receiveTasks() {
 }
 
 function waitForStep(seen) {
-  for (let i = 0; i < ${spins}; i++) {
+  for (let i = 0; i < ${idleSpins}; i++) {
     if (Atomics.load(words, at.cursor) !== seen) return;
   }
   Atomics.add(words, at.sleepers, 1);
