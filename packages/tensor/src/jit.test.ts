@@ -243,6 +243,25 @@ describe('donation', () => {
     expect(await read(half)).toEqual([0.5, -1.5]);
   });
 
+  test('a loop finds its state in the same buffers every time', () => {
+    const step = jit(
+      (s: { p: Tensor; m: Tensor }, g: Tensor) => {
+        const m = s.p.mul(0.1).add(g).add(s.m.mul(0.9)); // reads p first
+        return { p: s.p.sub(m), m };
+      },
+      { donate: [0] },
+    );
+    let state = { p: tensor([5, 6]), m: tensor([0, 0]) };
+    const buffers = () => [state.p.storage?.buffer, state.m.storage?.buffer];
+    const before = buffers();
+    for (let i = 0; i < 3; i++) {
+      state = step(state, tensor([1, 2]));
+      buffers().forEach((buffer, i) => {
+        expect(buffer).toBe(before[i]);
+      });
+    }
+  });
+
   test('updates in place read before they write', async () => {
     const f = jit(
       (x: Tensor) => ({ turned: x.flip(), total: x.sum(), shifted: x.slice([1]).pad([[0, 1]]) }),

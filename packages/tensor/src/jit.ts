@@ -129,7 +129,7 @@ function trace<A extends readonly unknown[]>(
   const taken = parameters.map((node, i) => donated[i] === true && !handedBack.has(node));
   const wanted = [...new Set(result.leaves.filter((leaf) => !isLeaf(leaf)))];
   const gifts = new Set<Node>(parameters.filter((_, i) => taken[i]));
-  const plan = planMemory(schedule(wanted, device.limits), wanted, gifts);
+  const plan = planMemory(schedule(wanted, device.limits), wanted, gifts, pairs([...gifts], wanted));
   const positions = new Map(plan.externals.map((node, position) => [node, position]));
   return {
     device,
@@ -157,6 +157,19 @@ function trace<A extends readonly unknown[]>(
     }),
     outputStructure: result.structure,
   };
+}
+
+/** Outputs and donated arguments of the same dtype and shape in their order: of a state that is given back, each with itself. */
+function pairs(gifts: readonly Node[], outputs: readonly Node[]): Map<Node, Node> {
+  const left = new Map<string, Node[]>();
+  const kind = ({ dtype, shape }: Node) => `${dtype} ${shape.join()}`;
+  for (const gift of gifts) left.set(kind(gift), [...(left.get(kind(gift)) ?? []), gift]);
+  const found = new Map<Node, Node>();
+  for (const output of outputs) {
+    const gift = left.get(kind(output))?.shift();
+    if (gift) found.set(output, gift);
+  }
+  return found;
 }
 
 /** What a traced function closed over and nobody has computed yet: it would be computed again in every call. */

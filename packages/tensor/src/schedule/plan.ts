@@ -52,11 +52,14 @@ function mayOverwrite(kernel: Kernel, number: number): boolean {
  * @param steps - kernels in order
  * @param wanted - nodes whose buffers outlive the run
  * @param donated - leaves whose buffers may be written over once they have been read
+ * @param successors - which of these leaves each output comes after, and had better take the place of: then a loop that
+ *   gives back what it gets finds everything in the same buffers every time
  */
 export function planMemory(
   steps: readonly Step[],
   wanted: readonly Node[],
   donated: ReadonlySet<Node>,
+  successors: ReadonlyMap<Node, Node> = new Map(),
 ): Plan {
   const externals = [...new Set([...steps.flatMap(({ inputs }) => inputs.filter(isLeaf)), ...donated])];
   const lastUse = new Map<Node, number>();
@@ -110,7 +113,8 @@ export function planMemory(
 
   const place = (node: Node): number => {
     if (!outlives.has(node)) return scratch(node);
-    const donation = freeDonations.findIndex((position) => fitsExactly(position, node));
+    const own = freeDonations.findIndex((position) => externals[position] === successors.get(node));
+    const donation = own >= 0 ? own : freeDonations.findIndex((position) => fitsExactly(position, node));
     if (donation >= 0) return take(freeDonations, donation);
     const position = addSlot(node);
     fresh.push(position);
@@ -124,13 +128,17 @@ export function planMemory(
     node: Node,
     taken: ReadonlySet<number>,
   ): number | undefined => {
-    const heir = inputs.findIndex((input, number) => {
+    const mayInherit = (input: Node, number: number): boolean => {
       const position = positions.get(input) as number;
       const isScratch = position >= externals.length && !outlives.has(input);
       const mayTake = isScratch ? !outlives.has(node) : donated.has(input) && outlives.has(node);
       const ends = lastUse.get(input) === time && !taken.has(position);
       return mayTake && ends && fitsExactly(position, node) && mayOverwrite(kernel, number);
-    });
+    };
+    const own = inputs.findIndex(
+      (input, number) => input === successors.get(node) && mayInherit(input, number),
+    );
+    const heir = own >= 0 ? own : inputs.findIndex(mayInherit);
     return heir < 0 ? undefined : positions.get(inputs[heir] as Node);
   };
 
