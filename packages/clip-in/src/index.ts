@@ -107,6 +107,7 @@ export {
   type CaptionOptions,
   captionBatches,
   openWorld,
+  type TextBatch,
   type TrainBatch,
   trainBatches,
   type World,

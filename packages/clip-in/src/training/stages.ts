@@ -17,7 +17,7 @@ import {
 import { type DualEncoder, type DualEncoderParams, maxLogitScale } from '../model';
 import type { Stage } from './loop';
 import { type OptimizerSettings, type TrainState, trainer } from './optimizer';
-import type { TrainBatch } from './world';
+import type { TextBatch, TrainBatch } from './world';
 
 /** Batches from a step on. */
 export type BatchSource<Batch> = (from: number) => AsyncIterable<Batch>;
@@ -61,13 +61,13 @@ export function distillation(
   student: DualEncoder,
   params: TextTransformerParams,
   settings: OptimizerSettings,
-  batches: BatchSource<{ readonly ids: Tensor }>,
-): Stage<TrainState<Student>, { readonly ids: Tensor }> {
+  batches: BatchSource<TextBatch>,
+): Stage<TrainState<Student>, TextBatch> {
   const { initial, step } = trainer(
     studentOf(params),
-    (p: Student, { ids }: { readonly ids: Tensor }) => {
-      const embedded = student.text.apply({ ...p, tokens: params.tokens }, ids);
-      return [distillationLoss(embedded, teacher.text.apply(params, ids)), {}] as const;
+    (p: Student, { texts }: TextBatch) => {
+      const embedded = student.text.apply({ ...p, tokens: params.tokens }, texts);
+      return [distillationLoss(embedded, teacher.text.apply(params, texts)), {}] as const;
     },
     settings,
   );

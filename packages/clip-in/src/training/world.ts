@@ -107,6 +107,11 @@ export function packedTensors({
   };
 }
 
+/** Texts alone, as the text tower takes them. */
+export interface TextBatch {
+  readonly texts: Tensor | PackedTexts;
+}
+
 /** Which captions `captionBatches` draws. */
 export interface CaptionOptions {
   readonly tokenizer: RestrictedTokenizer;
@@ -118,11 +123,11 @@ export interface CaptionOptions {
   readonly length: number;
 }
 
-/** Texts alone, for distillation: long captions, of which the leading part that fits, i32 `[batch, length]`. */
+/** Texts alone, for distillation, packed: long captions, of which the leading part that fits, and short ones. */
 export async function* captionBatches(
   options: CaptionOptions,
   from: number,
-): AsyncGenerator<{ readonly ids: Tensor }> {
+): AsyncGenerator<{ readonly texts: PackedTexts }> {
   const { tokenizer, seed, split, batch, length } = options;
   for (let step = from; ; step++) {
     const texts = Array.from({ length: batch }, (_, i) => {
@@ -130,6 +135,7 @@ export async function* captionBatches(
       // Every other text is a short caption: a small teacher knows these best.
       return i % 2 === 0 ? long : short;
     });
-    yield { ids: tensor(encodeTexts(tokenizer, texts, length), [batch, length]) };
+    const ids = encodeTexts(tokenizer, texts, length);
+    yield { texts: packedTensors(packTexts([{ ids, length }], { length })) };
   }
 }
