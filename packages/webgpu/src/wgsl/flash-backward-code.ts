@@ -47,7 +47,7 @@ export function flashBackwardCode(task: Task<FlashBackwardKernel>): Dispatch {
   const end =
     of === 'key' ? counts.query : causal ? `min(${counts.key}, ${first} + ${tiling.own})` : counts.key;
   // Under a causal mask the first queries see none of the workgroup's keys.
-  const start = of === 'key' && causal ? `${first} / ${tiling.walked} * ${tiling.walked}` : '0';
+  const start = of === 'key' && causal ? first : '0';
   shader.line(`let end = ${end};`);
   shader.line(`for (var from_row = ${start}; from_row < end; from_row += ${tiling.walked}) {`);
   walked[0]('walked_score', tiling.walked, 'from_row');

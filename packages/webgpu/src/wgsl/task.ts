@@ -44,7 +44,7 @@ export interface FlashBackwardKernel extends AttentionShape {
 export interface FlashTiling {
   /** Rows that a workgroup computes results for: queries, or keys. A multiple of 4. */
   readonly own: number;
-  /** Rows that it walks over at a time, of the other kind. A multiple of `across`. */
+  /** Rows that it walks over at a time, of the other kind. A multiple of `across`; divides `own`. */
   readonly walked: number;
   /** Invocations that share four own rows. */
   readonly across: number;
