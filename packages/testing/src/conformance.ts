@@ -65,8 +65,8 @@ export function deviceConformance(
       'matrix products': matmulCases(),
       'matrix products in place': matmulCases(true),
       'scatter-add': scatterAddCases,
-      attention: attentionCases,
-      'derivative of attention': attentionBackwardCases,
+      attention: attentionCases(),
+      'derivative of attention': attentionBackwardCases(),
     };
     for (const [family, arbitrary] of Object.entries(families)) {
       test(family, { timeout }, () =>

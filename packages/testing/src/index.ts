@@ -5,3 +5,5 @@
  */
 export { checkProperty } from './check-property';
 export { type ConformanceOptions, deviceConformance } from './conformance';
+export { type AttentionSizes, attentionBackwardCases, attentionCases } from './conformance/routines';
+export { checkCase, type KernelCase } from './conformance/run-case';

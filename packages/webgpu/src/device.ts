@@ -25,6 +25,7 @@ const wantedLimits = [
   'maxBufferSize',
   'maxComputeInvocationsPerWorkgroup',
   'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupStorageSize',
 ] as const;
 
 /** The features that kernels profit from. */
@@ -40,7 +41,8 @@ export async function openDevice(
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const usual = { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup };
+  const workgroupBytes = gpu.limits.maxComputeWorkgroupStorageSize;
+  const usual = { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup, workgroupBytes };
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }

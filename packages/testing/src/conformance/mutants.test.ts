@@ -65,8 +65,8 @@ const families: Record<string, fc.Arbitrary<KernelCase>> = {
   rows: fc.oneof(rowCases(), rowCases(true)),
   products: fc.oneof(matmulCases(), matmulCases(true)),
   scatterAdd: scatterAddCases,
-  attention: attentionCases,
-  backward: attentionBackwardCases,
+  attention: attentionCases(),
+  backward: attentionBackwardCases(),
 };
 
 const same = (kernel: Kernel): Kernel => kernel;

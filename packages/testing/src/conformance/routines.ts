@@ -48,22 +48,32 @@ export const scatterAddCases: fc.Arbitrary<KernelCase> = fc
 /** Largest size of an element of query, key, value and gradient. */
 const size = 1;
 
-const attentionPicks = fc.record({
+/** Where the sizes of attention come from. */
+export type AttentionSizes = Readonly<
+  Record<'batch' | 'heads' | 'queries' | 'keys' | 'dim', fc.Arbitrary<number>>
+>;
+
+const usualSizes: AttentionSizes = {
   batch: fc.constantFrom(1, 1, 2, 0),
   heads: fc.constantFrom(1, 2, 3),
   queries: fc.constantFrom(1, 2, 3, 5, 8, 17, 33),
   keys: fc.constantFrom(0, 1, 2, 4, 7, 16, 33, 65),
   dim: fc.constantFrom(1, 3, 4, 8, 16, 17, 32, 64),
-  causal: fc.boolean(),
-  masked: fc.boolean(),
-  /** Operands lie as `[batch, tokens, heads, dim]`, as projections of tokens give them. */
-  interleaved: fc.boolean(),
-  views: fc.tuple(unguardedMovements, unguardedMovements, unguardedMovements, unguardedMovements),
-  mask: unguardedMovements,
-  seed: fc.nat(1000),
-});
+};
 
-type AttentionPicks = typeof attentionPicks extends fc.Arbitrary<infer T> ? T : never;
+const attentionPicks = (sizes: AttentionSizes) =>
+  fc.record({
+    ...sizes,
+    causal: fc.boolean(),
+    masked: fc.boolean(),
+    /** Operands lie as `[batch, tokens, heads, dim]`, as projections of tokens give them. */
+    interleaved: fc.boolean(),
+    views: fc.tuple(unguardedMovements, unguardedMovements, unguardedMovements, unguardedMovements),
+    mask: unguardedMovements,
+    seed: fc.nat(1000),
+  });
+
+type AttentionPicks = ReturnType<typeof attentionPicks> extends fc.Arbitrary<infer T> ? T : never;
 
 interface AttentionDraft {
   readonly shape: AttentionShape;
@@ -142,7 +152,10 @@ function attentionErrors({ dim, keys, scale }: AttentionShape) {
 }
 
 /** Attention over strided operands, causal or masked or both, rows that see nothing included. */
-export const attentionCases: fc.Arbitrary<KernelCase> = attentionPicks.map((picks) => {
+export const attentionCases = (sizes = usualSizes): fc.Arbitrary<KernelCase> =>
+  attentionPicks(sizes).map(attentionCase);
+
+function attentionCase(picks: AttentionPicks): KernelCase {
   const { shape, buffers, launch } = draftAttention(picks);
   const [result, logSumExp] = launch.outputs as [number, number];
   const errors = attentionErrors(shape);
@@ -154,7 +167,7 @@ export const attentionCases: fc.Arbitrary<KernelCase> = attentionPicks.map((pick
       { buffer: logSumExp, error: errors.logSumExp },
     ],
   };
-});
+}
 
 /**
  * Errors of the derivative, from those of the forward kernel it follows: its weights are `exp(s − logSumExp)`, the
@@ -176,7 +189,10 @@ function backwardErrors(shape: AttentionShape) {
 }
 
 /** Attention and then its derivative, which reads what the forward kernel wrote. */
-export const attentionBackwardCases: fc.Arbitrary<KernelCase> = attentionPicks.map((picks) => {
+export const attentionBackwardCases = (sizes = usualSizes): fc.Arbitrary<KernelCase> =>
+  attentionPicks(sizes).map(attentionBackwardCase);
+
+function attentionBackwardCase(picks: AttentionPicks): KernelCase {
   const { shape, buffers, launch } = draftAttention(picks);
   const { batch, heads, queries, keys, dim } = shape;
   const [result, logSumExp] = launch.outputs as [number, number];
@@ -202,4 +218,4 @@ export const attentionBackwardCases: fc.Arbitrary<KernelCase> = attentionPicks.m
       error,
     })),
   };
-});
+}

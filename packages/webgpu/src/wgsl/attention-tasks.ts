@@ -1,6 +1,7 @@
 /**
  * Attention as matrix products and row sums over a scratch matrix of scores, a few batch entries at a time so that the
- * scratch stays small. Not a kernel that keeps scores in registers: drivers on the CPU run this form faster.
+ * scratch stays small. For drivers on the CPU, which run this form faster than kernels that keep scores to themselves
+ * (`flash-tasks.ts`), and for heads too wide for those.
  */
 import type {
   Affine,
@@ -20,22 +21,22 @@ import type { Profile } from './profile';
 import type { BufferNumber, Lowered, Task } from './task';
 
 /** Scores at or below this are hidden: nothing computed comes near, and no infinity takes part in arithmetic. */
-const hiddenScore = -3e38;
+export const hiddenScore = -3e38;
 
 /** A buffer seen through an affine function, by its number. */
-interface View {
+export interface View {
   readonly buffer: BufferNumber;
   readonly dtype: DType;
   readonly index: Affine;
 }
 
 /** Affine contiguous over `[b, h, x, y]` for data stored `[batch, x, heads, y]`, from batch entry `first` on. */
-const tokensFirst = (heads: number, x: number, y: number, first = 0): Affine => ({
+export const tokensFirst = (heads: number, x: number, y: number, first = 0): Affine => ({
   offset: first * x * heads * y,
   strides: [x * heads * y, y, heads * y, 1],
 });
 
-const contiguous = (shape: readonly number[], first = 0): Affine => {
+export const contiguous = (shape: readonly number[], first = 0): Affine => {
   const strides = contiguousStrides(shape);
   return { offset: first * (strides[0] ?? 0), strides };
 };
@@ -45,18 +46,18 @@ const swapLast = ({ offset, strides: [b = 0, h = 0, x = 0, y = 0] }: Affine): Af
   strides: [b, h, y, x],
 });
 
-const load = (input: number, { dtype, index }: View): Instruction => ({
+export const load = (input: number, { dtype, index }: View): Instruction => ({
   op: 'load',
   dtype,
   input,
   index,
   guards: [],
 });
-const f32 = { dtype: 'f32' } as const;
-const constant = (value: number): Instruction => ({ op: 'constant', ...f32, value });
+export const f32 = { dtype: 'f32' } as const;
+export const constant = (value: number): Instruction => ({ op: 'constant', ...f32, value });
 
 /** A task of these inputs and outputs. */
-function task<K extends LoopKernel | MatmulKernel>(
+export function task<K extends LoopKernel | MatmulKernel>(
   kernel: K,
   inputs: readonly View[],
   outputs: readonly View[],

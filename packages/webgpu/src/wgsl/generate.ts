@@ -1,12 +1,14 @@
 /** Tasks to dispatches: which file writes the code of which task. */
 import type { LoopKernel, MatmulKernel, RowKernel, ScatterAddKernel } from '@clipin/kernel';
+import { flashBackwardCode } from './flash-backward-code';
+import { flashCode } from './flash-code';
 import { loopCode } from './loop-code';
 import type { Profile } from './profile';
 import { reductionCode } from './reduction-code';
 import { registerMatmulCode } from './register-matmul-code';
 import { rowCode } from './row-code';
 import { scatterCode } from './scatter-code';
-import type { Dispatch, Task } from './task';
+import type { Dispatch, FlashBackwardKernel, FlashKernel, Task } from './task';
 import { tiledMatmulCode } from './tiled-matmul-code';
 
 const is = <K extends Task['kernel']>(task: Task, kind: K['kind']): task is Task<K> =>
@@ -14,6 +16,11 @@ const is = <K extends Task['kernel']>(task: Task, kind: K['kind']): task is Task
 
 /** Whether a task has nothing to do, because its output has no elements. */
 function isEmpty({ kernel }: Task): boolean {
+  if (kernel.kind === 'flash') return [kernel.batch, kernel.heads, kernel.queries].includes(0);
+  if (kernel.kind === 'flashBackward') {
+    const { batch, heads, queries, keys, of } = kernel;
+    return [batch, heads, of === 'query' ? queries : keys].includes(0);
+  }
   const axes =
     kernel.kind === 'loop' || kernel.kind === 'row'
       ? kernel.axes
@@ -31,6 +38,8 @@ export function generate(task: Task, profile: Profile): Dispatch | undefined {
   }
   if (is<RowKernel>(task, 'row')) return rowCode(task, profile);
   if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task, profile);
+  if (is<FlashKernel>(task, 'flash')) return flashCode(task);
+  if (is<FlashBackwardKernel>(task, 'flashBackward')) return flashBackwardCode(task);
   if (!is<LoopKernel>(task, 'loop')) return undefined;
   return task.kernel.reduction ? reductionCode(task, profile) : loopCode(task);
 }

@@ -1,11 +1,13 @@
 /**
  * From launches to tasks: long sums with few results are cut into pieces and summed in two steps, scatterAdd gets its
- * zeros, attention becomes matrix products and row sums, operands are copied where that pays. Everything in a fixed order.
+ * zeros, attention becomes flash kernels or matrix products and row sums, operands are copied where that pays. Everything
+ * in a fixed order.
  */
 import type { Affine, Body, Launch, LoopKernel, MatmulKernel, Reduction } from '@clipin/kernel';
 import { contiguousStrides, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
+import { flashBackwardTasks, flashTasks } from './flash-tasks';
 import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
@@ -65,9 +67,12 @@ function lowerKernel(launch: Launch, profile: Profile): Lowered {
       };
     }
     case 'attention':
-      return attentionTasks({ ...launch, kernel }, profile);
+      return flashTasks({ ...launch, kernel }, profile) ?? attentionTasks({ ...launch, kernel }, profile);
     case 'attentionBackward':
-      return attentionBackwardTasks({ ...launch, kernel }, profile);
+      return (
+        flashBackwardTasks({ ...launch, kernel }, profile) ??
+        attentionBackwardTasks({ ...launch, kernel }, profile)
+      );
   }
 }
 

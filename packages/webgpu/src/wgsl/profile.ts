@@ -17,6 +17,8 @@ export interface Profile {
    * slower than a register tile in each invocation.
    */
   readonly workgroupMemory: boolean;
+  /** Bytes of workgroup memory that a kernel may take. */
+  readonly workgroupBytes: number;
   /** Invocations in a subgroup, where so many neighbours in a workgroup always are one; else 0. */
   readonly subgroup: number;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
@@ -34,6 +36,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   software: {
     name: 'software',
     workgroupMemory: false,
+    workgroupBytes: 16384,
     subgroup: 0,
     invocations: 64,
     workgroups: 1,
@@ -43,6 +46,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   hardware: {
     name: 'hardware',
     workgroupMemory: true,
+    workgroupBytes: 16384,
     subgroup: 0,
     invocations: 32768,
     workgroups: 256,

@@ -67,6 +67,12 @@ export class Shader {
     return `p${this.words.length - 1}`;
   }
 
+  /** The same for a number that is rounded to f32. */
+  floatParam(value: number): string {
+    this.words.push(new Int32Array(Float32Array.of(value).buffer)[0] as number);
+    return `bitcast<f32>(p${this.words.length - 1})`;
+  }
+
   /** Makes a helper function available and gives its name. */
   helper(name: string): string {
     this.helpers.add(name);

@@ -4,10 +4,12 @@
  */
 import type {
   Affine,
+  AttentionShape,
   Body,
   Instruction,
   LoopKernel,
   MatmulKernel,
+  Operand,
   RowKernel,
   ScatterAddKernel,
 } from '@clipin/kernel';
@@ -19,8 +21,46 @@ import { contiguousStrides, type DType } from '@clipin/kernel';
  */
 export type BufferNumber = number;
 
+/** Attention in one kernel. Outputs: the result and the logarithms, as `AttentionKernel` says. */
+export interface FlashKernel extends AttentionShape {
+  readonly kind: 'flash';
+  readonly tiling: FlashTiling;
+}
+
+/**
+ * A part of attention's derivative: with respect to the query (one output), or to key and value (two).
+ */
+export interface FlashBackwardKernel extends AttentionShape {
+  readonly kind: 'flashBackward';
+  readonly tiling: FlashTiling;
+  readonly of: 'query' | 'key';
+  /** Affine over `[batch, heads, queries, dim]`. */
+  readonly gradient: Operand;
+  /** The input `[2, batch, heads, queries]`: the logarithms, 0 where no key is seen, then `Σ gradient · result`. */
+  readonly statistics: number;
+}
+
+/** Sizes of a flash kernel's tiles. */
+export interface FlashTiling {
+  /** Rows that a workgroup computes results for: queries, or keys. A multiple of 4. */
+  readonly own: number;
+  /** Rows that it walks over at a time, of the other kind. A multiple of `across`; divides `own`. */
+  readonly walked: number;
+  /** Invocations that share four own rows. */
+  readonly across: number;
+}
+
+/** What has code of its own. */
+type TaskKernel =
+  | LoopKernel
+  | RowKernel
+  | MatmulKernel
+  | ScatterAddKernel
+  | FlashKernel
+  | FlashBackwardKernel;
+
 /** Work of one dispatch. */
-export interface Task<K = LoopKernel | RowKernel | MatmulKernel | ScatterAddKernel> {
+export interface Task<K = TaskKernel> {
   readonly kernel: K;
   readonly inputs: readonly BufferNumber[];
   readonly inputTypes: readonly DType[];
@@ -63,6 +103,13 @@ export function placesOf(task: Task<LoopKernel | MatmulKernel>): readonly Affine
 /** The positions of the inputs that a kernel reads. */
 export function usedInputs(kernel: Task['kernel']): Set<number> {
   if (kernel.kind === 'scatterAdd') return new Set([0, 1]);
+  if (kernel.kind === 'flash' || kernel.kind === 'flashBackward') {
+    const { query, key, value, mask } = kernel;
+    const operands = [query, key, value, ...(mask ? [mask] : [])].map(({ input }) => input);
+    return new Set(
+      kernel.kind === 'flash' ? operands : [...operands, kernel.gradient.input, kernel.statistics],
+    );
+  }
   const programs = [kernel.program, kernel.kind === 'loop' ? (kernel.reduction?.program ?? []) : []];
   const loads = programs.flat().flatMap((step) => (step.op === 'load' ? [step.input] : []));
   return new Set(kernel.kind === 'matmul' ? [kernel.a.input, kernel.b.input, ...loads] : loads);
