@@ -1,10 +1,12 @@
 /** The training step of CLIP-IN as the recipe runs it: `fineTuning` of the package `clip-in`. */
 
+import { packTexts } from '@clipin/data';
 import { evaluate, randomKey, tensor } from '@clipin/tensor';
 import {
   configurations,
   dualEncoder,
   fineTuning,
+  packedTensors,
   recordToTree,
   type TrainBatch,
   withRotaryText,
@@ -33,6 +35,11 @@ export function clipInStep({
     },
   );
   let state = evaluate(initial);
+  const texts = [batch.short, batch.sourceText, batch.targetText, batch.long].map(({ data, shape }) => ({
+    ids: data,
+    length: shape[1] as number,
+  }));
+  const rows = packTexts(texts, { length: contextLength });
   const place = ({ data, shape }: Values | Ids) => tensor(data, [...shape]);
   const next = () => {
     const placed: TrainBatch = {
@@ -43,6 +50,7 @@ export function clipInStep({
       targetImages: place(batch.targetImages),
       sourceText: place(batch.sourceText),
       targetText: place(batch.targetText),
+      packed: packedTensors(rows),
     };
     const result = step(state, placed);
     state = result.state;

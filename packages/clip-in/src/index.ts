@@ -107,6 +107,7 @@ export {
   type CaptionOptions,
   captionBatches,
   openWorld,
+  packedTensors,
   type TextBatch,
   type TrainBatch,
   trainBatches,
