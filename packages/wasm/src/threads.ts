@@ -84,6 +84,7 @@ export class Threads {
   private async startWorkers(base: number, count: number): Promise<void> {
     const { MessageChannel, receiveMessageOnPort, Worker } = await import('node:worker_threads');
     this.receive = receiveMessageOnPort;
+    const started: Promise<void>[] = [];
     for (let number = 1; number < count; number++) {
       const { port1, port2 } = new MessageChannel();
       const worker = new Worker(workerSource, {
@@ -92,13 +93,21 @@ export class Threads {
         transferList: [port2],
         execArgv: [],
       });
-      worker.unref();
       port1.unref();
       worker.on('error', (error) => {
         this.lost ??= new Error(`wasm: a thread died: ${error.message}`, { cause: error });
       });
       this.others.push({ worker, port: port1 });
+      started.push(
+        new Promise((resolve) => {
+          worker.once('message', () => resolve());
+          worker.once('exit', () => resolve());
+        }),
+      );
     }
+    // A process that ends while a thread opens the BLAS would be aborted by the foreign-function library.
+    if (this.blas) await Promise.all(started);
+    for (const { worker } of this.others) worker.unref();
   }
 
   /** Makes functions known to all threads; gives the number of the first. */

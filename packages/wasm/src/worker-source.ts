@@ -40,7 +40,7 @@ export const idleSpins = 100_000;
 
 /** Source text of the worker. */
 export const workerSource = `
-const { workerData, receiveMessageOnPort } = require('node:worker_threads');
+const { parentPort, workerData, receiveMessageOnPort } = require('node:worker_threads');
 const { memory, base, number, port, blas } = workerData;
 const words = new Int32Array(memory.buffer, base, ${controlWords});
 const at = ${JSON.stringify(control)};
@@ -94,6 +94,7 @@ function takePieces() {
   if (Atomics.add(words, at.done, 1) + 1 === pieces) Atomics.notify(words, at.done);
 }
 
+parentPort.postMessage('started');
 while (Atomics.load(words, at.quit) === 0) takePieces();
 process.exit(0);
 `;
