@@ -5,6 +5,7 @@
  * @module
  */
 
+export { affinesOf, mapAffines } from './affine';
 export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
 export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';

@@ -2,26 +2,15 @@
  * Loop nests in their shortest form: axes of one element are dropped, and neighbours that every affine function walks
  * as if they were one axis become one.
  */
-import type { Affine, Body, Instruction, LoopKernel, MatmulKernel, RowKernel } from '@clipin/kernel';
-
-/** The affine functions of a program. */
-export const affinesOf = (program: readonly Instruction[]): Affine[] =>
-  program.flatMap((step) => {
-    if (step.op === 'index') return [step.index];
-    return step.op === 'load' ? [step.index, ...step.guards.map(({ value }) => value)] : [];
-  });
-
-/** The program with every affine function replaced. */
-export const mapAffines = (
-  program: readonly Instruction[],
-  change: (affine: Affine) => Affine,
-): Instruction[] =>
-  program.map((step) => {
-    if (step.op === 'index') return { ...step, index: change(step.index) };
-    if (step.op !== 'load') return step;
-    const guards = step.guards.map(({ value, size }) => ({ value: change(value), size }));
-    return { ...step, index: change(step.index), guards };
-  });
+import {
+  type Affine,
+  affinesOf,
+  type Body,
+  type LoopKernel,
+  type MatmulKernel,
+  mapAffines,
+  type RowKernel,
+} from '@clipin/kernel';
 
 /** For each axis that stays, the axes it stands for; only the last of them keeps its stride. */
 interface Merge {

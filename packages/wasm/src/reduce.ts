@@ -4,6 +4,7 @@
  * into segments of a fixed size, whose partial results a second stage folds in order: the bits do not depend on threads.
  */
 import {
+  affinesOf,
   contiguousStrides,
   dtypes,
   type Launch,
@@ -18,7 +19,6 @@ import { elementCost, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import { storeVectorLanes } from './memory-access';
 import type { Local } from './module';
-import { affinesOf } from './nest';
 import { ProgramEmitter } from './program';
 import { combine, constant } from './scalar';
 

@@ -8,6 +8,7 @@ import {
   type DType,
   type Instruction,
   type Launch,
+  mapAffines,
   type RowFold,
   type RowKernel,
   sizeOf,
@@ -18,7 +19,6 @@ import { elementCost, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import { storeVectorLanes, toMemory } from './memory-access';
 import type { Local } from './module';
-import { mapAffines } from './nest';
 import { ProgramEmitter } from './program';
 import { foldStart, foldValues } from './reduce';
 import { type Kept, planRow, type RowPass, type RowPlan, type RowValues } from './row-plan';

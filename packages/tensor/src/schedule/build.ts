@@ -6,6 +6,7 @@ import {
   type DeviceLimits,
   type DType,
   type Kernel,
+  mapAffines,
   type Operand,
   type Reduction,
   sizeOf,
@@ -114,12 +115,7 @@ function buildMatmul(draft: Draft, node: Node, loops: Loops): Kernel {
     k: a.shape[rank - 1] as number,
     a: operand(a),
     b: operand(b),
-    program: loops.body.program.map((step) => {
-      if (step.op === 'index') return { ...step, index: spread(step.index) };
-      if (step.op !== 'load') return step;
-      const guards = step.guards.map(({ value, size }) => ({ value: spread(value), size }));
-      return { ...step, index: spread(step.index), guards };
-    }),
+    program: mapAffines(loops.body.program, spread),
     stores: loops.body.stores,
   };
 }

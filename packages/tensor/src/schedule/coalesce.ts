@@ -2,19 +2,19 @@
  * Fewer, longer loops: neighbouring axes that every affine function walks as if they were one become one, and axes of
  * size 1 disappear. Devices then see `[5184, 96]` or `[497664]` instead of `[144, 36, 3, 32]`.
  */
-import type { Affine, Body, Instruction, Reduction, RowKernel, Shape } from '@clipin/kernel';
+import {
+  type Affine,
+  affinesOf,
+  type Body,
+  type Instruction,
+  mapAffines,
+  type Reduction,
+  type RowKernel,
+  type Shape,
+} from '@clipin/kernel';
 
 /** Which old axes each new axis is made of, innermost last. */
 type Groups = readonly (readonly number[])[];
-
-function* affinesOf(program: readonly Instruction[]): Generator<Affine> {
-  for (const step of program) {
-    if (step.op === 'index') yield step.index;
-    if (step.op !== 'load') continue;
-    yield step.index;
-    for (const guard of step.guards) yield guard.value;
-  }
-}
 
 /** Groups axes `from … to − 1` so that all the affine functions stay affine. */
 function group(extents: Shape, affines: readonly Affine[], from: number, to: number): number[][] {
@@ -42,15 +42,7 @@ const rewriteAffine = ({ offset, strides }: Affine, groups: Groups): Affine => (
 });
 
 const rewrite = (program: readonly Instruction[], groups: Groups): Instruction[] =>
-  program.map((step) => {
-    if (step.op === 'index') return { ...step, index: rewriteAffine(step.index, groups) };
-    if (step.op !== 'load') return step;
-    return {
-      ...step,
-      index: rewriteAffine(step.index, groups),
-      guards: step.guards.map(({ value, size }) => ({ value: rewriteAffine(value, groups), size })),
-    };
-  });
+  mapAffines(program, (affine) => rewriteAffine(affine, groups));
 
 /** A loop nest with its reduction, and affine functions of the outer axes that must stay so (a product's coordinates). */
 export interface Loops {
@@ -63,7 +55,7 @@ export interface Loops {
 /** The same work over fewer axes. */
 export function coalesce({ axes, body, reduction, kept }: Loops): Loops {
   const rank = axes.length;
-  const inner = reduction ? [...affinesOf(reduction.program)] : [];
+  const inner = reduction ? affinesOf(reduction.program) : [];
   const outerGroups = group(axes, [...affinesOf(body.program), ...kept, ...inner], 0, rank);
   const result = {
     axes: extentsOf(outerGroups, axes),
@@ -87,7 +79,7 @@ export function coalesce({ axes, body, reduction, kept }: Loops): Loops {
 export function coalesceRow(kernel: RowKernel): RowKernel {
   const { axes, row, program } = kernel;
   const extents = [...axes, ...row];
-  const affines = [...affinesOf(program)];
+  const affines = affinesOf(program);
   const outer = group(extents, affines, 0, axes.length);
   const inner = group(extents, affines, axes.length, extents.length);
   return {

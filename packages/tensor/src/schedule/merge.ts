@@ -9,6 +9,7 @@ import {
   type DeviceLimits,
   type Instruction,
   type LoopKernel,
+  mapAffines,
   type Shape,
   sameShape,
   sizeOf,
@@ -138,10 +139,5 @@ function refine(program: readonly Instruction[], axes: Shape, finer: Shape): Ins
     offset,
     strides: parts.map(({ of, factor }, axis) => (finer[axis] === 1 ? 0 : (strides[of] as number) * factor)),
   });
-  return program.map((step) => {
-    if (step.op === 'index') return { ...step, index: change(step.index) };
-    if (step.op !== 'load') return step;
-    const guards = step.guards.map(({ value, size }) => ({ value: change(value), size }));
-    return { ...step, index: change(step.index), guards };
-  });
+  return mapAffines(program, change);
 }

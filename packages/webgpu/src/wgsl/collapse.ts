@@ -2,8 +2,8 @@
  * Fewer axes for the same work: axes of size 1 go, neighbours that every affine function walks as one become one.
  * Less index arithmetic, and fewer distinct texts.
  */
-import type { Affine, LoopKernel, MatmulKernel } from '@clipin/kernel';
-import { affinesOf, mapAffines, mapBody, placesOf, type Task } from './task';
+import { type Affine, affinesOf, type LoopKernel, type MatmulKernel, mapAffines } from '@clipin/kernel';
+import { mapBody, placesOf, type Task } from './task';
 
 /** Axes after collapsing, and for each of them the old axis whose stride it takes. */
 interface Collapsed {

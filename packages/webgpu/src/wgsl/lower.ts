@@ -4,14 +4,14 @@
  * in a fixed order.
  */
 import type { Affine, Body, Launch, LoopKernel, MatmulKernel, Reduction } from '@clipin/kernel';
-import { contiguousStrides, sizeOf } from '@clipin/kernel';
+import { contiguousStrides, mapAffines, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
 import { flashBackwardTasks, flashTasks } from './flash-tasks';
 import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
-import { type Lowered, mapAffines, outerAxes, type Task } from './task';
+import { type Lowered, outerAxes, type Task } from './task';
 import { piecesOfK } from './tiled-matmul-code';
 
 /** The tasks of a launch. */

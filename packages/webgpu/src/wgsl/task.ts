@@ -13,7 +13,7 @@ import type {
   RowKernel,
   ScatterAddKernel,
 } from '@clipin/kernel';
-import { contiguousStrides, type DType } from '@clipin/kernel';
+import { contiguousStrides, type DType, mapAffines } from '@clipin/kernel';
 
 /**
  * A buffer of a task: its place in the table that `Program.run` gets, or, below 0, scratch memory of the device:
@@ -113,27 +113,6 @@ export function usedInputs(kernel: Task['kernel']): Set<number> {
   const programs = [kernel.program, kernel.kind === 'loop' ? (kernel.reduction?.program ?? []) : []];
   const loads = programs.flat().flatMap((step) => (step.op === 'load' ? [step.input] : []));
   return new Set(kernel.kind === 'matmul' ? [kernel.a.input, kernel.b.input, ...loads] : loads);
-}
-
-/** All affine functions of a program. */
-export function affinesOf(program: readonly Instruction[]): Affine[] {
-  return program.flatMap((step) => {
-    if (step.op === 'index') return [step.index];
-    return step.op === 'load' ? [step.index, ...step.guards.map((guard) => guard.value)] : [];
-  });
-}
-
-/** The program with all its affine functions rewritten. */
-export function mapAffines(
-  program: readonly Instruction[],
-  change: (affine: Affine) => Affine,
-): Instruction[] {
-  return program.map((step) => {
-    if (step.op === 'index') return { ...step, index: change(step.index) };
-    if (step.op !== 'load') return step;
-    const guards = step.guards.map((guard) => ({ ...guard, value: change(guard.value) }));
-    return { ...step, index: change(step.index), guards };
-  });
 }
 
 /** The body with all its affine functions rewritten. */
