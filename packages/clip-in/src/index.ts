@@ -51,6 +51,7 @@ export {
   hardNegativeLoss,
   negClipLoss,
   type Pairs,
+  sigmoidLoss,
   tripletClipLoss,
 } from './losses';
 export {
