@@ -74,7 +74,7 @@ export {
 export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
-export type { StoredDType, StoredTensor, TensorRecord } from './safetensors';
+export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
 export type { StepLog } from './training/log';
 // Training
 export {

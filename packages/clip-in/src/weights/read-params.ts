@@ -1,0 +1,57 @@
+/** Parameters out of a source of tensors, one tensor after another, so that the file is never whole in memory. */
+import { createHash } from 'node:crypto';
+import { type Leaf, type Tensor, tensor, leaves, withLeaves } from '@clipin/tensor';
+import { toOurs } from './layouts';
+import { checkPlacements, type Naming, placements } from './naming';
+import type { StoredTensor } from './safetensors';
+import type { TensorSource } from './tensor-source';
+
+/** Parameters and a digest of them. */
+export interface ReadParams<T> {
+  readonly params: T;
+  /** SHA-256 of paths and values: the same for the same weights, whatever file they came from. */
+  readonly fingerprint: string;
+}
+
+/**
+ * Reads the parameters of a model.
+ *
+ * @param template - a tree of the right shapes; its own values are not computed
+ * @throws Error naming the file and listing all tensors that are missing, left over, or of another shape
+ */
+export async function readParams<T>(source: TensorSource, naming: Naming, template: T): Promise<ReadParams<T>> {
+  const wanted = placements(naming, template);
+  checkPlacements(naming, wanted, source);
+  const tensors = new Map<string, Tensor>();
+  const digests = new Map<string, string>();
+  for (const { theirs, layout, parts } of wanted) {
+    const data = floats(theirs, await source.read(theirs), source.file);
+    const length = data.length / parts.length;
+    parts.forEach(({ path, tensor: like }, i) => {
+      const values = toOurs(layout, data.subarray(i * length, (i + 1) * length), like.shape);
+      tensors.set(path, tensor(values, like.shape, { device: like.device }));
+      digests.set(path, digestOf(values));
+    });
+  }
+  const order = leaves(template);
+  return {
+    params: withLeaves(
+      template,
+      order.map(({ path }) => tensors.get(path)!),
+    ),
+    fingerprint: createHash('sha256').update(describe(order, digests)).digest('hex'),
+  };
+}
+
+function floats(name: string, { dtype, data }: StoredTensor, file: string): Float32Array {
+  if (data instanceof Float32Array) return data;
+  throw new Error(`${file}: ${name} holds integers (read as ${dtype}); weights are floats`);
+}
+
+const digestOf = (values: Float32Array): string =>
+  createHash('sha256')
+    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .digest('hex');
+
+const describe = (order: readonly Leaf[], digests: ReadonlyMap<string, string>): string =>
+  order.map(({ path, tensor: { shape } }) => `${path} [${shape.join(', ')}] ${digests.get(path)}`).join('\n');
