@@ -5,6 +5,9 @@
 import type { ActivationName } from '@clipin/nn';
 import { z } from 'zod';
 import type { ModelConfig } from '../configurations';
+import { parseAs } from './json-file';
+
+const WHAT = 'the configuration of a model';
 
 const size = z.int().min(1);
 
@@ -61,8 +64,8 @@ const anyModel = z.object({ model_type: z.string() });
  * @throws Error naming the file and what in it does not fit, or the kinds of models that can be read
  */
 export function fromHuggingFace(json: unknown, file: string): ModelConfig {
-  const { model_type: type } = parse(anyModel, json, file);
-  if (type === 'clip') return fromClip(parse(clip, withOldDictionaries(json), file));
+  const { model_type: type } = parseAs(anyModel, json, file, WHAT);
+  if (type === 'clip') return fromClip(parseAs(clip, withOldDictionaries(json), file, WHAT));
   throw new Error(`${file}: model_type is "${type}"; can be read: clip`);
 }
 
@@ -76,7 +79,11 @@ function withOldDictionaries(json: unknown): unknown {
   };
 }
 
-function fromClip({ projection_dim, text_config: text, vision_config: vision }: z.output<typeof clip>): ModelConfig {
+function fromClip({
+  projection_dim,
+  text_config: text,
+  vision_config: vision,
+}: z.output<typeof clip>): ModelConfig {
   return {
     embedding: projection_dim,
     vision: {
@@ -98,10 +105,4 @@ function fromClip({ projection_dim, text_config: text, vision_config: vision }: 
       positions: 'absolute',
     },
   };
-}
-
-function parse<T>(schema: z.ZodType<T>, json: unknown, file: string): T {
-  const result = schema.safeParse(json);
-  if (result.success) return result.data;
-  throw new Error(`${file}: is not the configuration of a model:\n${z.prettifyError(result.error)}`);
 }

@@ -1,6 +1,7 @@
 /** Names of Hugging Face's `transformers`: `CLIPModel`, and the SigLIP models. */
-import type { Naming, TensorName } from './naming';
+
 import { linear, norm, packed } from './names-parts';
+import type { Naming, TensorName } from './naming';
 
 /** The blocks of a tower; the names of all of its models. */
 const encoder = (theirs: string, ours: string): TensorName[] => [

@@ -1,6 +1,6 @@
 /** Parameters out of a source of tensors, one tensor after another, so that the file is never whole in memory. */
 import { createHash } from 'node:crypto';
-import { type Leaf, type Tensor, tensor, leaves, withLeaves } from '@clipin/tensor';
+import { evaluate, leaves, type Tensor, tensor, withLeaves } from '@clipin/tensor';
 import { toOurs } from './layouts';
 import { checkPlacements, type Naming, placements } from './naming';
 import type { StoredTensor } from './safetensors';
@@ -10,7 +10,7 @@ import type { TensorSource } from './tensor-source';
 export interface ReadParams<T> {
   readonly params: T;
   /** SHA-256 of paths and values: the same for the same weights, whatever file they came from. */
-  readonly fingerprint: string;
+  readonly digest: string;
 }
 
 /**
@@ -19,7 +19,11 @@ export interface ReadParams<T> {
  * @param template - a tree of the right shapes; its own values are not computed
  * @throws Error naming the file and listing all tensors that are missing, left over, or of another shape
  */
-export async function readParams<T>(source: TensorSource, naming: Naming, template: T): Promise<ReadParams<T>> {
+export async function readParams<T>(
+  source: TensorSource,
+  naming: Naming,
+  template: T,
+): Promise<ReadParams<T>> {
   const wanted = placements(naming, template);
   checkPlacements(naming, wanted, source);
   const tensors = new Map<string, Tensor>();
@@ -33,14 +37,23 @@ export async function readParams<T>(source: TensorSource, naming: Naming, templa
       digests.set(path, digestOf(values));
     });
   }
-  const order = leaves(template);
+  const order = leaves(template).map(({ path }) => path);
   return {
     params: withLeaves(
       template,
-      order.map(({ path }) => tensors.get(path)!),
+      order.map((path) => tensors.get(path)!),
     ),
-    fingerprint: createHash('sha256').update(describe(order, digests)).digest('hex'),
+    digest: combine(order, digests),
   };
+}
+
+/** The digest of parameters that are on a device. */
+export async function digestOfParams(params: unknown): Promise<string> {
+  const digests = new Map<string, string>();
+  for (const { path, tensor: x } of leaves(evaluate(params))) {
+    digests.set(path, digestOf(Float32Array.from(await x.data())));
+  }
+  return combine([...digests.keys()], digests);
 }
 
 function floats(name: string, { dtype, data }: StoredTensor, file: string): Float32Array {
@@ -53,5 +66,7 @@ const digestOf = (values: Float32Array): string =>
     .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
     .digest('hex');
 
-const describe = (order: readonly Leaf[], digests: ReadonlyMap<string, string>): string =>
-  order.map(({ path, tensor: { shape } }) => `${path} [${shape.join(', ')}] ${digests.get(path)}`).join('\n');
+const combine = (paths: readonly string[], digests: ReadonlyMap<string, string>): string =>
+  createHash('sha256')
+    .update(paths.map((path) => `${path} ${digests.get(path)}`).join('\n'))
+    .digest('hex');

@@ -31,7 +31,9 @@ export const INDEX_FILE = 'model.safetensors.index.json';
 export async function shardedSource(index: string): Promise<TensorSource> {
   const places = parseIndex(await readFile(index, 'utf8'), index);
   const shards = [...new Set(places.values())].sort();
-  const opened = await Promise.allSettled(shards.map((shard) => safetensorsSource(join(dirname(index), shard))));
+  const opened = await Promise.allSettled(
+    shards.map((shard) => safetensorsSource(join(dirname(index), shard))),
+  );
   const sources = new Map<string, TensorSource>();
   const problems: string[] = [];
   opened.forEach((result, i) => {
