@@ -42,5 +42,3 @@ export const huggingFaceClip: Naming = {
     ['logit_scale', 'logitScale', 'same'],
   ],
 };
-
-void packed;

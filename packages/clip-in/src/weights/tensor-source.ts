@@ -1,7 +1,8 @@
 /** Where tensors come from, whatever the format: their names and shapes at once, their elements one by one. */
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { openSafetensors, type StoredTensor, type TensorInfo } from './safetensors';
+import { torchSource } from './torch-archive';
 
 /** One or several files of tensors. */
 export interface TensorSource {
@@ -18,6 +19,38 @@ export const safetensorsSource = async (file: string): Promise<TensorSource> => 
   ...(await openSafetensors(file)),
   file,
 });
+
+/** Bytes that say of which format a file is. */
+const SEEN = 64;
+/** The header of safetensors, an object of JSON, follows its length. */
+const LENGTH_BYTES = 8;
+
+/**
+ * A file of weights as a source, whatever its name: safetensors, or an archive of PyTorch.
+ *
+ * @throws Error naming the file if it is of another format, with what to do
+ */
+export async function fileSource(file: string): Promise<TensorSource> {
+  const handle = await open(file, 'r');
+  const start = Buffer.alloc(SEEN);
+  const { bytesRead } = await handle.read(start, 0, SEEN, 0).finally(() => handle.close());
+  const text = start.subarray(0, bytesRead).toString('latin1');
+  if (text.startsWith('PK')) return torchSource(file);
+  if (text.startsWith('version https://git-lfs')) {
+    throw new Error(
+      `${file}: is a pointer of Git LFS and not the file itself; fetch it with \`git lfs pull\``,
+    );
+  }
+  // A pickle's protocol; PyTorch 1.5 and older wrote pickles one after another, which cannot be read in parts.
+  if (/^\x80[\x02-\x05]/.test(text)) {
+    throw new Error(
+      `${file}: was written by PyTorch 1.5 or older, or is a bare pickle; ` +
+        "save it again in Python with a newer PyTorch: torch.save(torch.load(file, map_location='cpu'), file)",
+    );
+  }
+  if (text[LENGTH_BYTES] === '{' || bytesRead <= LENGTH_BYTES) return safetensorsSource(file);
+  throw new Error(`${file}: is neither a safetensors file nor an archive of PyTorch`);
+}
 
 /** The name of the file that says which tensor is in which of several safetensors files. */
 export const INDEX_FILE = 'model.safetensors.index.json';
