@@ -29,6 +29,7 @@ export {
   type ModelConfig,
   type ModelName,
   type TextConfig,
+  type TowerConfig,
   type VisionConfig,
   withRotaryText,
 } from './configurations';
@@ -50,6 +51,7 @@ export {
   hardNegativeLoss,
   negClipLoss,
   type Pairs,
+  sigmoidLoss,
   tripletClipLoss,
 } from './losses';
 export {
@@ -66,9 +68,13 @@ export {
   type DualEncoderOptions,
   type DualEncoderParams,
   dualEncoder,
+  type ImageTower,
   imageTower,
   initialLogitScale,
+  initialSigmoid,
+  logits,
   maxLogitScale,
+  type TextTower,
   textTower,
 } from './model';
 export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
