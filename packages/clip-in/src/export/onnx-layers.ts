@@ -10,7 +10,6 @@ import type {
   LinearParams,
   MlpParams,
 } from '@clipin/nn';
-import type { Tensor } from '@clipin/tensor';
 import type { OnnxGraph } from './onnx-graph';
 
 /** Of a transformer's blocks. */
@@ -48,9 +47,7 @@ export interface OnnxQueries {
 export const reshape = (graph: OnnxGraph, x: string, sizes: readonly number[]): string =>
   graph.node('Reshape', [x, graph.integers(sizes)]);
 
-/** Takes out axes of size 1, or puts them in. */
-export const squeeze = (graph: OnnxGraph, x: string, axes: readonly number[]): string =>
-  graph.node('Squeeze', [x, graph.integers(axes)]);
+/** Puts in axes of size 1. */
 export const unsqueeze = (graph: OnnxGraph, x: string, axes: readonly number[]): string =>
   graph.node('Unsqueeze', [x, graph.integers(axes)]);
 
@@ -179,7 +176,3 @@ function block(
   const normalAgain = layerNorm(graph, attended, p.ln2, options.epsilon);
   return graph.node('Add', [attended, mlp(graph, normalAgain, p.mlp, options.activation)]);
 }
-
-/** A weight `[..., width]` as it is, for adding to tokens. */
-export const added = (graph: OnnxGraph, x: string, weight: Tensor): string =>
-  graph.node('Add', [x, graph.weight(weight)]);
