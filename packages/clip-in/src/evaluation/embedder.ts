@@ -9,9 +9,12 @@ import {
   ImageError,
   type ImageSource,
   type PreprocessOptions,
+  partsOf,
   preprocess,
+  readSource,
   type Tokenizer,
 } from '@clipin/data';
+import type { TextConfig } from '../configurations';
 import type { DualEncoder, DualEncoderParams } from '../model';
 import {
   type EmbeddingKey,
@@ -21,7 +24,6 @@ import {
   openEmbeddingStore,
 } from './embedding-store';
 import { encodersOf } from './encoders';
-import { readImage } from './read-image';
 
 /** What an embedder needs of a pretrained model. */
 export interface EmbeddingModel {
@@ -71,6 +73,12 @@ const BATCHES_AHEAD = 2;
 /** Known embeddings that wait for an unknown one before them, in batches. */
 const BATCHES_WAITING = 16;
 
+/** Lengths of sequences are multiples of it, since each length is a program of its own. */
+const LENGTH_STEP = 16;
+
+/** Whether what follows the end token changes the embedding; see `textTransformer`. */
+const readsPadding = ({ causal = true, pool = 'end' }: TextConfig): boolean => !causal || pool !== 'end';
+
 /** A source on its way. */
 type Loaded =
   | { readonly source: ImageSource; readonly error: ImageError }
@@ -87,6 +95,12 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
     throw new RangeError(`createEmbedder: batch must be a whole number from 1 up, got ${batch}`);
   const { model, tokenizer } = pretrained;
   const width = model.config.embedding;
+  const { imageSize } = model.config.vision;
+  if (pretrained.preprocess.size !== imageSize) {
+    throw new RangeError(
+      `createEmbedder: images are prepared with ${pretrained.preprocess.size} pixels a side, and the model reads ${imageSize}`,
+    );
+  }
   const encoders = encodersOf(model, { rowsAtOnce: batch })(pretrained.params);
   const store =
     cache === undefined ? memoryEmbeddingStore() : openEmbeddingStore(cache, pretrained.fingerprint, width);
@@ -95,10 +109,13 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
 
   const load = async (source: ImageSource): Promise<Loaded> => {
     try {
-      const { bytes, box, source: read } = await readImage(source);
+      const { file, box } = partsOf(source);
+      const bytes = await readSource(source);
       const key = embeddingKey('image', manner, JSON.stringify(box ?? null), bytes);
       if (store.get(key)) return { source, key };
-      return { source, key, pixels: await preprocess(read, pretrained.preprocess) };
+      const read = { name: typeof file === 'string' ? file : file.name, bytes };
+      const pixels = await preprocess(box ? { source: read, box } : read, pretrained.preprocess);
+      return { source, key, pixels };
     } catch (error) {
       if (error instanceof ImageError) return { source, error };
       throw error;
@@ -114,7 +131,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
     embedded.images += pictures.size;
   };
 
-  async function* images(sources: Iterable<ImageSource> | AsyncIterable<ImageSource>): AsyncIterable<EmbeddedImage> {
+  async function* images(
+    sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+  ): AsyncIterable<EmbeddedImage> {
     let waiting: Loaded[] = [];
     const pictures = new Map<EmbeddingKey, Float32Array>();
     const release = async (): Promise<EmbeddedImage[]> => {
@@ -138,15 +157,30 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   }
 
   async function texts(list: readonly string[]): Promise<Float32Array> {
-    const length = model.config.text.contextLength;
-    const ids = encodeTexts(tokenizer, list, length);
-    const keys = list.map((_, i) => embeddingKey('text', bytesOf(ids.subarray(i * length, (i + 1) * length))));
-    const missing = [...new Map(keys.map((key, i) => [key, i])).entries()].filter(([key]) => !store.get(key));
-    for (let start = 0; start < missing.length; start += batch) {
+    const { contextLength } = model.config.text;
+    const ids = encodeTexts(tokenizer, list, contextLength);
+    const rowOf = (text: number) => ids.subarray(text * contextLength, (text + 1) * contextLength);
+    const keys = list.map((_, i) => embeddingKey('text', rowOf(i).join()));
+    const unknown = new Map(
+      keys.map((key, i) => [key, rowOf(i)] as const).filter(([key]) => !store.get(key)),
+    );
+    // Short texts together, so that the padding of a batch can be left out where the tower does not read it.
+    const used = (row: Int32Array) => row.lastIndexOf(tokenizer.end) + 1;
+    const sorted = [...unknown].sort(([, a], [, b]) => used(a) - used(b));
+    for (let start = 0; start < sorted.length; start += batch) {
       signal?.throwIfAborted();
-      const some = missing.slice(start, start + batch);
-      const rows = joined(some.map(([, i]) => ids.subarray(i * length, (i + 1) * length)));
-      keep(store, some.map(([key]) => key), await encoders.texts(rows, length), width, 'text');
+      const some = sorted.slice(start, start + batch);
+      const longest = Math.ceil(used(some.at(-1)![1]) / LENGTH_STEP) * LENGTH_STEP;
+      const length = readsPadding(model.config.text) ? contextLength : Math.min(longest, contextLength);
+      const rows = new Int32Array(some.length * length);
+      for (const [i, [, row]] of some.entries()) rows.set(row.subarray(0, length), i * length);
+      keep(
+        store,
+        some.map(([key]) => key),
+        await encoders.texts(rows, length),
+        width,
+        'text',
+      );
       embedded.texts += some.length;
     }
     return joined(keys.map((key) => known(store, key)));
@@ -164,12 +198,20 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   };
 }
 
-function keep(store: EmbeddingStore, keys: readonly EmbeddingKey[], rows: Float32Array, width: number, what: string): void {
+function keep(
+  store: EmbeddingStore,
+  keys: readonly EmbeddingKey[],
+  rows: Float32Array,
+  width: number,
+  what: string,
+): void {
   store.put(
     keys.map((key, i) => {
       const row = rows.slice(i * width, (i + 1) * width);
       if (!row.every(Number.isFinite))
-        throw new Error(`the model's embedding of an ${what} is not a number; its weights are damaged, or too large for f32`);
+        throw new Error(
+          `the model's embedding of an ${what} is not a number; its weights are damaged, or too large for f32`,
+        );
       return [key, row];
     }),
   );
@@ -177,8 +219,20 @@ function keep(store: EmbeddingStore, keys: readonly EmbeddingKey[], rows: Float3
 
 function known(store: EmbeddingStore, key: EmbeddingKey): Float32Array {
   const row = store.get(key);
-  if (!row) throw new Error('an embedding that was just kept cannot be read again; the disk of the cache is damaged');
+  if (!row)
+    throw new Error('an embedding that was just kept cannot be read again; the disk of the cache is damaged');
   return row;
+}
+
+/** Rows behind one another. */
+function joined(rows: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
+  let at = 0;
+  for (const row of rows) {
+    all.set(row, at);
+    at += row.length;
+  }
+  return all;
 }
 
 /** Works on the next items while the first ones are taken, in their order. */

@@ -66,7 +66,11 @@ export function openEmbeddingStore(directory: string, model: string, width: numb
     files.push(file);
     const heading = Buffer.alloc(HEADING_BYTES);
     const read = readSync(file, heading, 0, HEADING_BYTES, 0);
-    if (read < HEADING_BYTES && HEADING.startsWith(heading.toString('latin1', 0, read).slice(0, HEADING.length))) return; // Killed as it began.
+    if (
+      read < HEADING_BYTES &&
+      HEADING.startsWith(heading.toString('latin1', 0, read).slice(0, HEADING.length))
+    )
+      return; // Killed as it began.
     if (!heading.equals(headingOf(width))) {
       damaged++;
       return;
@@ -111,7 +115,9 @@ export function openEmbeddingStore(directory: string, model: string, width: numb
       const content = record.subarray(0, recordBytes - CRC_BYTES);
       const right = read === recordBytes && crc32c(content) === record.readUInt32LE(content.length);
       if (right && record.toString('hex', 0, KEY_BYTES) === key) {
-        return new Float32Array(record.buffer.slice(record.byteOffset + KEY_BYTES, record.byteOffset + content.length));
+        return new Float32Array(
+          record.buffer.slice(record.byteOffset + KEY_BYTES, record.byteOffset + content.length),
+        );
       }
       places.delete(key);
       damaged++;
@@ -160,8 +166,12 @@ function headingOf(width: number): Buffer {
 }
 
 function recordOf(key: EmbeddingKey, row: Float32Array, width: number): Buffer {
-  if (row.length !== width) throw new RangeError(`embedding store: a row of ${row.length} values; wants ${width}`);
-  const content = Buffer.concat([Buffer.from(key, 'hex'), Buffer.from(row.buffer, row.byteOffset, row.byteLength)]);
+  if (row.length !== width)
+    throw new RangeError(`embedding store: a row of ${row.length} values; wants ${width}`);
+  const content = Buffer.concat([
+    Buffer.from(key, 'hex'),
+    Buffer.from(row.buffer, row.byteOffset, row.byteLength),
+  ]);
   const sum = Buffer.alloc(CRC_BYTES);
   sum.writeUInt32LE(crc32c(content));
   return Buffer.concat([content, sum]);
