@@ -64,7 +64,7 @@ const idle = (pretrained: EmbeddingModel): EmbeddingModel => {
 };
 
 /** A picture that differs from others by its seed. */
-const picture = (seed: number, side = 11): Exclude<ImageSource, string> => {
+const picture = (seed: number, side = 11): { name: string; bytes: Uint8Array } => {
   const data = Uint8Array.from(
     { length: side * (side + 2) * 3 },
     (_, i) => (i * 7 + seed * 31 + ((i * seed) % 13)) % 256,
