@@ -29,6 +29,7 @@ export {
   type ModelConfig,
   type ModelName,
   type TextConfig,
+  type TowerConfig,
   type VisionConfig,
   withRotaryText,
 } from './configurations';
@@ -66,9 +67,13 @@ export {
   type DualEncoderOptions,
   type DualEncoderParams,
   dualEncoder,
+  type ImageTower,
   imageTower,
   initialLogitScale,
+  initialSigmoid,
+  logits,
   maxLogitScale,
+  type TextTower,
   textTower,
 } from './model';
 export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';

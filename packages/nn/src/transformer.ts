@@ -8,7 +8,7 @@ import { scaledNormal } from './initializers';
 import { initEach, type Layer, layer } from './layer';
 import { type LayerNormParams, layerNorm } from './layer-norm';
 import { type MlpParams, mlp } from './mlp';
-import { rotaryTables, tablesAt } from './rotary';
+import { type RotaryOptions, rotaryTables, tablesAt } from './rotary';
 
 /** Parameters of one block. */
 export interface BlockParams {
@@ -25,24 +25,33 @@ export interface TransformerOptions {
   readonly depth: number;
   /** Divides the width. */
   readonly heads: number;
-  /** Hidden width of the perceptrons over `width`. Default: 4. */
-  readonly mlpRatio?: number;
+  /** Hidden width of the perceptrons. Default: four times the width. */
+  readonly mlpHidden?: number;
   /** Default: `gelu`. OpenAI's CLIP uses `quickGelu`. */
   readonly activation?: Activation;
+  /** Of the norms. Default: 1e-5. SigLIP uses 1e-6. */
+  readonly epsilon?: number;
 }
 
 /** Options of `transformer`. */
 export interface TransformerStackOptions extends TransformerOptions {
   /** Token `i` sees tokens `0…i` only. Default: false. */
   readonly causal?: boolean;
-  /** Rotary positions from 0 on queries and keys of every block. Default: false. */
-  readonly rotary?: boolean;
+  /** Rotary positions on queries and keys of every block. Default: false; true means base 10000. */
+  readonly rotary?: boolean | Pick<RotaryOptions, 'base'>;
 }
 
 /** What a transformer takes beside its tokens. */
 export interface TransformerContext extends Pick<AttentionContext, 'mask' | 'queries'> {
   /** Rotary positions, i32 or u32 `[batch, tokens]`, less than `tokens`. Default: 0, 1, 2, … in every row. */
   readonly positions?: Tensor;
+}
+
+/** A block as a layer, and how its attention looks. */
+export interface TransformerBlock
+  extends Layer<BlockParams, [x: Tensor, context?: AttentionContext], Tensor> {
+  /** How much each query looks at each token: `[batch, heads, queries, tokens]`. */
+  attentionWeights(params: BlockParams, x: Tensor, context?: AttentionContext): Tensor;
 }
 
 /**
@@ -53,28 +62,25 @@ export function transformerBlock({
   width,
   depth,
   heads,
-  mlpRatio = 4,
+  mlpHidden = 4 * width,
   activation = gelu,
+  epsilon = 1e-5,
   causal = false,
-}: Omit<TransformerStackOptions, 'rotary'>): Layer<
-  BlockParams,
-  [x: Tensor, context?: AttentionContext],
-  Tensor
-> {
+}: Omit<TransformerStackOptions, 'rotary'>): TransformerBlock {
   const input = scaledNormal(width ** -0.5);
   const output = scaledNormal((2 * width * depth) ** -0.5);
   const layers = {
-    ln1: layerNorm(width),
+    ln1: layerNorm(width, { epsilon }),
     attention: multiHeadAttention({ width, heads, causal, init: { input, output } }),
-    ln2: layerNorm(width),
+    ln2: layerNorm(width, { epsilon }),
     mlp: mlp({
       inputs: width,
-      hidden: Math.floor(width * mlpRatio),
+      hidden: mlpHidden,
       activation,
       init: { up: scaledNormal((2 * width) ** -0.5), down: output },
     }),
   };
-  return layer({
+  return {
     init: (key): BlockParams => initEach(key, layers),
     apply(params, x: Tensor, context: AttentionContext = {}) {
       const attended = tokensAt(x, context.queries).add(
@@ -82,7 +88,9 @@ export function transformerBlock({
       );
       return attended.add(layers.mlp.apply(params.mlp, layers.ln2.apply(params.ln2, attended)));
     },
-  });
+    attentionWeights: (params: BlockParams, x: Tensor, context: AttentionContext = {}) =>
+      layers.attention.weights(params.attention, layers.ln1.apply(params.ln1, x), context),
+  };
 }
 
 /**
@@ -96,14 +104,15 @@ export function transformer(
   checkSizes('transformer', { width, depth, heads });
   checkDivides('transformer', ['width', width], ['heads', heads]);
   const block = transformerBlock(options);
+  const turn = rotary === true ? {} : rotary || undefined;
   return layer({
     init: (key): readonly BlockParams[] => splitKey(key, depth).map((own) => block.init(own)),
     apply(params, x: Tensor, { mask, queries, positions }: TransformerContext = {}) {
       checkInput('transformer', x, ['batch', 'tokens', width]);
       const context = {
         ...(mask && { mask }),
-        ...(rotary && {
-          rotary: tablesAt(rotaryTables(x.shape[1] as number, width / heads, x.device), positions),
+        ...(turn && {
+          rotary: tablesAt(rotaryTables(x.shape[1] as number, width / heads, x.device, turn), positions),
         }),
       };
       const inner = params.slice(0, -1).reduce((y, own) => block.apply(own, y, context), x);
