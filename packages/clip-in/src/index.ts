@@ -44,6 +44,18 @@ export {
   type Similarities,
 } from './evaluation/measure';
 // The losses
+// Models for other runtimes
+export { type ExportedModel, exportOnnx, type OnnxFiles } from './export/export-onnx';
+export {
+  type NamedWeight,
+  type OnnxAttributes,
+  type OnnxDType,
+  OnnxGraph,
+  type OnnxGraphOptions,
+  type OnnxShape,
+  type OnnxWeight,
+  type StoredWeight,
+} from './export/onnx-graph';
 export {
   clipLoss,
   distillationLoss,
@@ -80,7 +92,6 @@ export {
 export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
-export type { StoredDType, StoredTensor, TensorRecord } from './safetensors';
 export type { StepLog } from './training/log';
 // Training
 export {
@@ -120,3 +131,6 @@ export {
   type World,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
+// Published weights
+export { loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
