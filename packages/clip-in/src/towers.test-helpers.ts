@@ -7,7 +7,7 @@ import { type Tensor, tensor } from '@clipin/tensor';
 import { type DualEncoder, type DualEncoderParams, logits } from './model';
 import type { StoredTensor, TensorRecord } from './weights/safetensors';
 
-/** The largest difference, in parts of the largest value, of each output. */
+/** {@link difference} of each output. */
 export type Differences = Readonly<Record<string, number>>;
 
 /** A tensor of the reference, on the default device. */
@@ -40,10 +40,10 @@ export function givenImages(values: TensorRecord, grid: number): Tensor | Patche
 /** Unit embeddings of the reference's images. */
 export function embedImages(
   { image, config: { vision } }: DualEncoder,
-  params: DualEncoderParams,
+  params: DualEncoderParams['image'],
   values: TensorRecord,
 ): Tensor {
-  return image.apply(params.image, givenImages(values, Math.floor(vision.imageSize / vision.patchSize)));
+  return image.apply(params, givenImages(values, Math.floor(vision.imageSize / vision.patchSize)));
 }
 
 /** Embeddings and logits against those of the reference. */
@@ -52,7 +52,7 @@ export async function differences(
   params: DualEncoderParams,
   values: TensorRecord,
 ): Promise<Differences> {
-  const images = embedImages(model, params, values);
+  const images = embedImages(model, params.image, values);
   const texts = model.text.apply(params.text, given(values, 'ids'));
   return {
     images: await difference(images, values, 'images'),
@@ -77,7 +77,8 @@ export async function featureDifferences(
   };
 }
 
-async function difference(
+/** The largest difference of a tensor from the reference's, in parts of the largest value. */
+export async function difference(
   actual: Tensor,
   values: TensorRecord,
   name: string,
