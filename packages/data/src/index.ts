@@ -34,7 +34,15 @@ export {
   preprocess,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
-export { type Box, ImageError, type ImageFile, type ImageSource } from './images/source';
+export {
+  type Box,
+  ImageError,
+  type ImageFile,
+  type ImageSource,
+  nameOf,
+  partsOf,
+  readSource,
+} from './images/source';
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';

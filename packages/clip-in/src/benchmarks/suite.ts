@@ -117,3 +117,8 @@ export type Suite = QuestionSuite | ClassificationSuite | RetrievalSuite;
 
 /** Whether an item is one that takes no part. */
 export const isSkipped = (item: object): item is Skipped => 'skipped' in item;
+
+/** A directory that is not the layout of its suite, or has nothing left to score. Other suites of a run go on. */
+export class SuiteError extends Error {
+  override readonly name = 'SuiteError';
+}
