@@ -63,8 +63,8 @@ export async function exportOnnx(source: ExportedModel, directory: string): Prom
       },
     },
   };
-  await mkdir(directory, { recursive: true }).catch((cause: unknown) => {
-    throw new Error(`exportOnnx: cannot make the directory ${directory}`, { cause });
+  await mkdir(directory, { recursive: true }).catch((cause: Error) => {
+    throw new Error(`exportOnnx: cannot make the directory ${directory}: ${cause.message}`, { cause });
   });
   const path = (name: string) => join(directory, `${name}.onnx`);
   const all: string[] = [];
