@@ -4,23 +4,26 @@
 
 writes images/ (small synthetic pictures in many formats), expected/ (a PNG each) and images.json beside this file. An
 expected picture is 32 wide and has four parts above one another: what OpenAI's transform gives (resize, crop, then RGB),
-the same of a picture that was RGB first, both squares of 32; the same two squashed. images.json has the sha256 of the decoded
-RGB, and of those whose decoding is not exact by nature (lossy) the decoded picture is in expected/, too.
+the same of a picture that was RGB first, both squares of 32; the same two squashed. Another has the decoded RGB.
 """
-import io
 import json
+import math
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms, ImageOps, features
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 here = Path(__file__).parent
 images, expected = here / 'images', here / 'expected'
 SIZE = 32
+UPRIGHT = {'orientation-6.jpg': 6, 'orientation-7.jpg': 7}
+BOXES = [[10, 20, 80, 60], [-15, -10, 70, 70], [100.5, 60.5, 90, 80], [-40, 5, 300, 40], [200, 10, 20, 20], [3, 3, 1, 1]]
+# height, width, patch, most patches
+NAFLEX = [[44, 61, 16, 256], [61, 44, 8, 30], [3, 700, 16, 256], [113, 151, 14, 64], [1, 1, 16, 9], [480, 640, 16, 1024]]
 
 
 def picture(width=61, height=44, seed=0):
@@ -121,9 +124,10 @@ def write_all():
     cmyk = Image.fromarray(np.dstack([255 - rgb, 255 - alpha()]), 'CMYK')
     save(cmyk, 'cmyk.jpg', quality=95)
     (images / 'cmyk-no-adobe.jpg').write_bytes(without_adobe((images / 'cmyk.jpg').read_bytes()))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    save(whole, 'orientation-6.jpg', quality=90, exif=exif)
+    for orientation in UPRIGHT.values():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        save(whole, f'orientation-{orientation}.jpg', quality=90, exif=exif)
     save(whole, 'profile.jpg', quality=95, icc_profile=swapped_profile())
 
     save(whole, 'rgb.png')
@@ -180,7 +184,6 @@ def write_all():
     save(Image.fromarray(picture(151, 113)), 'large.jpg', quality=60)
 
 
-LOSSY = ('.jpg', '.webp')
 BICUBIC = InterpolationMode.BICUBIC
 CLIP = Compose([Resize(SIZE, BICUBIC), CenterCrop(SIZE), lambda image: image.convert('RGB')])
 SQUASH = Compose([Resize((SIZE, SIZE), BICUBIC), lambda image: image.convert('RGB')])
@@ -189,6 +192,21 @@ SQUASH = Compose([Resize((SIZE, SIZE), BICUBIC), lambda image: image.convert('RG
 def resizable(image):
     """Pillow 9 does not resize I;16, which newer versions do as they do I; both clip it to RGB in the end."""
     return image.convert('I') if image.mode.startswith('I;16') else image
+
+
+def patched(height, width, patch, most):
+    """NaFlex's size: the largest scale, to 1e-5, at which both sides, rounded up to patches, make no more than `most`."""
+    def size(scale):
+        return [max(patch, math.ceil(side * scale / patch) * patch) for side in (height, width)]
+    low, high = 1e-6, 100.0
+    while high - low >= 1e-5:
+        middle = (low + high) / 2
+        rows, columns = size(middle)
+        if (rows // patch) * (columns // patch) <= most:
+            low = middle
+        else:
+            high = middle
+    return size(low)
 
 
 def main():
@@ -209,8 +227,17 @@ def main():
         Image.fromarray(strip).save(expected / f'{path.name}.png', optimize=True)
         decoded.save(expected / f'{path.name}.decoded.png', optimize=True, icc_profile=None)
         listed.append({'name': path.name, 'mode': mode, 'width': image.width, 'height': image.height})
+        if path.name in UPRIGHT:
+            upright = ImageOps.exif_transpose(image).convert('RGB')
+            upright.save(expected / f'{path.name}.upright.png', optimize=True, exif=b'', icc_profile=None)
+    photo = Image.open(images / 'large.jpg').convert('RGB')
+    cuts = [CLIP(photo.crop((x, y, x + w, y + h))) for x, y, w, h in BOXES]
+    Image.fromarray(np.concatenate([np.asarray(cut) for cut in cuts])).save(expected / 'boxes.png', optimize=True)
+    height, width = patched(photo.height, photo.width, 14, 64)
+    photo.resize((width, height), Image.Resampling.BILINEAR).save(expected / 'naflex.png', optimize=True)
+    naflex = [{'of': of, 'size': patched(*of)} for of in NAFLEX]
     about = {'pillow': PIL.__version__, 'libjpeg': features.version('jpg'), 'webp': features.version('webp'), 'size': SIZE}
-    (here / 'images.json').write_text(json.dumps({'made': about, 'images': listed}, indent=1) + '\n')
+    (here / 'images.json').write_text(json.dumps({'made': about, 'boxes': BOXES, 'naflex': naflex, 'images': listed}, indent=1) + '\n')
 
 
 main()

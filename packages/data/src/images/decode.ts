@@ -4,7 +4,7 @@
  * A picture stays in its own mode, as Pillow has it, until `toRgb`.
  */
 import sharp, { type Metadata, type Sharp } from 'sharp';
-import { gifFrame, pngHasAlpha, tiffHasPalette } from './headers';
+import { gifFrame, pngHasAlpha, tiffFacts } from './headers';
 import type { Pixels } from './resample';
 import { type Box, ImageError, type ImageSource, nameOf, partsOf, readSource } from './source';
 
@@ -56,13 +56,16 @@ export async function decodeRaster(
 ): Promise<Raster> {
   const bytes = await readSource(source);
   const name = nameOf(source);
-  const metadata = await attempt(name, () => sharp(bytes).metadata());
+  const metadata = await attempt(name, () => sharp(bytes, { limitInputPixels: false }).metadata());
   checkKind(name, metadata);
+  const tiff = metadata.format === 'tiff' ? tiffFacts(bytes) : undefined;
+  if (tiff && !tiff.complete) throw new ImageError(name, 'cannot be decoded: the TIFF is cut off');
   const picture = sharp(bytes, {
     ignoreIcc: true,
-    failOn: 'truncated',
+    // A TIFF that is cut off counts as an error only. Of other formats Pillow, too, shows what some errors leave of them.
+    failOn: tiff ? 'error' : 'truncated',
     limitInputPixels: PIXEL_LIMIT,
-    autoOrient: orient || metadata.format === 'tiff',
+    autoOrient: orient || tiff !== undefined,
   });
   return await attempt(name, () => rasterOf(picture, bytes, metadata));
 }
@@ -109,7 +112,7 @@ async function rasterOf(picture: Sharp, bytes: Uint8Array, metadata: Metadata): 
   const keepsAlpha = pixels.channels === 4 && !(format === 'png' && !pngHasAlpha(bytes));
   if (keepsAlpha) return { mode: 'rgba', ...pixels };
   const indexed =
-    metadata.isPalette || metadata.bitsPerSample === 1 || (format === 'tiff' && tiffHasPalette(bytes));
+    metadata.isPalette || metadata.bitsPerSample === 1 || (format === 'tiff' && tiffFacts(bytes).palette);
   return { mode: 'rgb', indexed, ...firstChannels(pixels, 3) };
 }
 

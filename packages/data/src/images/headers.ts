@@ -9,20 +9,41 @@ export function pngHasAlpha(bytes: Uint8Array): boolean {
   return (colourType & 4) !== 0;
 }
 
-/** Whether the first image of a TIFF has a palette (photometric interpretation 3). */
-export function tiffHasPalette(bytes: Uint8Array): boolean {
+/** What a TIFF says of its first image. */
+export interface TiffFacts {
+  readonly palette: boolean;
+  /** Its entries point to places in the file; else it was cut off, and a palette may be missing unnoticed. */
+  readonly complete: boolean;
+}
+
+/** Bytes of a value, by the type of a TIFF's entry; 0 where there is no such type. */
+const TIFF_SIZES = [0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8];
+const PHOTOMETRIC = 262;
+const PALETTE = 3;
+
+/** Reads the first directory of a TIFF or BigTIFF. */
+export function tiffFacts(bytes: Uint8Array): TiffFacts {
   const view = viewOf(bytes);
   const little = bytes[0] === 0x49;
-  const short = (at: number) => (at + 2 <= bytes.length ? view.getUint16(at, little) : 0);
-  const big = short(2) === 43; // BigTIFF has longer offsets and entries
-  if (bytes.length < 16) return false;
-  const directory = big ? Number(view.getBigUint64(8, little)) : view.getUint32(4, little);
-  const [heading, entry, value] = big ? [8, 20, 12] : [2, 12, 8];
-  for (let i = 0; i < short(directory); i++) {
-    const at = directory + heading + i * entry;
-    if (short(at) === 262) return short(at + value) === 3;
-  }
-  return false;
+  if (bytes.length < 16) return { palette: false, complete: false };
+  const big = view.getUint16(2, little) === 43; // BigTIFF's offsets and counts have 8 bytes
+  const long = (at: number) => (big ? Number(view.getBigUint64(at, little)) : view.getUint32(at, little));
+  const word = big ? 8 : 4;
+  const directory = long(big ? 8 : 4);
+  const [heading, entry] = big ? [8, 20] : [2, 12];
+  if (directory + heading > bytes.length) return { palette: false, complete: false };
+  const count = view.getUint16(directory, little);
+  if (directory + heading + count * entry > bytes.length) return { palette: false, complete: false };
+  const entries = Array.from({ length: count }, (_, i) => directory + heading + i * entry);
+  return {
+    palette: entries.some(
+      (at) => view.getUint16(at, little) === PHOTOMETRIC && view.getUint16(at + 4 + word, little) === PALETTE,
+    ),
+    complete: entries.every((at) => {
+      const size = (TIFF_SIZES[view.getUint16(at + 2, little)] ?? 0) * long(at + 4);
+      return size <= word || long(at + 4 + word) + size <= bytes.length;
+    }),
+  };
 }
 
 /** What a GIF says of its first frame. */

@@ -58,6 +58,9 @@ export async function preprocess(source: ImageSource, options: PreprocessOptions
 /** The same before it is normalized: `[size, size, 3]`, 8-bit RGB. */
 export async function preprocessPixels(source: ImageSource, options: PreprocessOptions): Promise<Pixels> {
   const { size, interpolation = 'bicubic', rgbFirst = false } = options;
+  if (!Number.isInteger(size) || size < 1) {
+    throw new RangeError(`preprocess: size must be a whole number from 1 up, got ${size}`);
+  }
   const decoded = await decodeRaster(source, options);
   const early = rgbFirst || partsOf(source).box !== undefined;
   const raster: Raster = early ? { ...cutBox(source, toRgb(decoded)), mode: 'rgb', indexed: false } : decoded;

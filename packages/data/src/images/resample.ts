@@ -7,7 +7,7 @@
  */
 
 /** Filters, named as Pillow does. */
-export type Interpolation = 'nearest' | 'box' | 'bilinear' | 'bicubic';
+export type Interpolation = 'nearest' | 'bilinear' | 'bicubic';
 
 /** 8-bit pixels of interleaved channels: `[height, width, channels]`. */
 export interface Pixels {
@@ -35,7 +35,6 @@ interface Filter {
 const CUBIC = -0.5;
 
 const FILTERS: Record<Exclude<Interpolation, 'nearest'>, Filter> = {
-  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
     support: 2,
@@ -240,10 +239,10 @@ export function resampleGrey16(
   image: Grey16,
   width: number,
   height: number,
-  interpolation: Interpolation,
+  interpolation: 'bilinear' | 'bicubic',
   region: Region,
 ): Uint16Array {
-  const filter = FILTERS[interpolation === 'nearest' ? 'box' : interpolation];
+  const filter = FILTERS[interpolation];
   const across = exactTaps(filter, image.width, width, region.left, region.width);
   const down = exactTaps(filter, image.height, height, region.top, region.height);
   const rows = rowsOf(down);

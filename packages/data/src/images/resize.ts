@@ -1,6 +1,6 @@
 /** Pillow's `resize` of a picture in its own mode, as RGB: which way a mode goes is Pillow's, step by step. */
 import { type Raster, timesOf255, toRgb } from './decode';
-import { crop, type Interpolation, type Pixels, type Region, resample, resampleGrey16 } from './resample';
+import { crop, type Pixels, type Region, resample, resampleGrey16 } from './resample';
 
 /**
  * The wanted region of a picture resized to `width` × `height`, converted to RGB after that: palettes by the nearest pixel, transparent
@@ -10,7 +10,7 @@ export function resizeToRgb(
   raster: Raster,
   width: number,
   height: number,
-  interpolation: Interpolation,
+  interpolation: 'bilinear' | 'bicubic',
   region: Region,
 ): Pixels {
   if (width === raster.width && height === raster.height) return crop(toRgb(raster), region);
