@@ -26,18 +26,25 @@ export {
   testPairs,
 } from './evaluation';
 // Pictures from files
-export { decodeImage, type RgbImage } from './images/decode';
+export { type DecodeOptions, decodeImage, type RgbImage } from './images/decode';
+export { type NaflexImage, type NaflexOptions, naflexSize, preprocessNaflex } from './images/naflex';
 export {
   CLIP_PREPROCESS,
   type PerChannel,
   type PreprocessOptions,
   preprocess,
+  preprocessPixels,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
+export type { Pixels } from './images/resample';
 export {
   type Box,
+  type Box,
+  ImageError,
   ImageError,
   type ImageFile,
+  type ImageFile,
+  type ImageSource,
   type ImageSource,
   nameOf,
   partsOf,
