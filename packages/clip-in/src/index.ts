@@ -51,6 +51,7 @@ export {
   hardNegativeLoss,
   negClipLoss,
   type Pairs,
+  sigmoidLoss,
   tripletClipLoss,
 } from './losses';
 export {
@@ -79,7 +80,6 @@ export {
 export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
-export type { StoredDType, StoredTensor, TensorRecord } from './safetensors';
 export type { StepLog } from './training/log';
 // Training
 export {
@@ -119,3 +119,6 @@ export {
   type World,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
+// Published weights
+export { loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
