@@ -44,6 +44,18 @@ export {
   type Similarities,
 } from './evaluation/measure';
 // The losses
+// Models for other runtimes
+export { type ExportedModel, exportOnnx, type OnnxFiles } from './export/export-onnx';
+export {
+  type NamedWeight,
+  type OnnxAttributes,
+  type OnnxDType,
+  OnnxGraph,
+  type OnnxGraphOptions,
+  type OnnxShape,
+  type OnnxWeight,
+  type StoredWeight,
+} from './export/onnx-graph';
 export {
   clipLoss,
   distillationLoss,
