@@ -53,6 +53,8 @@ export {
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';
+// Seeded draws
+export { type Random, randomAt } from './random';
 export { itemPhrase, longCaption, type Mention, shortCaption, WORDINGS } from './scenes/captions';
 
 // Pixels and ids
