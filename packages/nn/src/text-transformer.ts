@@ -96,17 +96,15 @@ export function textTransformer(
         places ? embedded.add(places) : embedded,
         packed ? packedContext(packed) : { queries: argMax(ids).expandDims(1) },
       );
-      const pooled = features.reshape([-1, width]);
-      return lnFinal
-        .apply(params.lnFinal, packed ? pooled.gather(packed.slots) : pooled)
-        .matmul(params.projection);
+      return lnFinal.apply(params.lnFinal, features.reshape([-1, width])).matmul(params.projection);
     },
   });
 }
 
 /** Tokens of one text see each other, and the end tokens are wanted. */
-const packedContext = ({ texts, positions, ends }: PackedTexts): TransformerContext => ({
+const packedContext = ({ texts, positions, ends, slots }: PackedTexts): TransformerContext => ({
   mask: texts.expandDims(2).equal(texts.expandDims(1)).expandDims(1),
   positions,
   queries: ends,
+  slots,
 });
