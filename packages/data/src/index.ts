@@ -25,6 +25,24 @@ export {
   renderScenes,
   testPairs,
 } from './evaluation';
+// Pictures from files
+export { decodeImage, type RgbImage } from './images/decode';
+export {
+  CLIP_PREPROCESS,
+  type PerChannel,
+  type PreprocessOptions,
+  preprocess,
+  SIGLIP_PREPROCESS,
+} from './images/preprocess';
+export {
+  type Box,
+  ImageError,
+  type ImageFile,
+  type ImageSource,
+  nameOf,
+  partsOf,
+  readSource,
+} from './images/source';
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';

@@ -168,8 +168,8 @@ describe('image tower', () => {
     expect(() => tower.apply(tower.init(randomKey(0)), tensor(new Float32Array(12), [1, 2, 2, 3]))).toThrow(
       'visionTransformer: the input is Tensor(f32[1, 2, 2, 3] on reference); wants f32[batch, 8, 8, 3]',
     );
-    expect(() => visionTransformer({ ...options, patchSize: 3 })).toThrow(
-      'visionTransformer: patchSize 3 does not divide imageSize 8',
+    expect(() => visionTransformer({ ...options, patchSize: 9 })).toThrow(
+      'visionTransformer: patchSize 9 is more than imageSize 8',
     );
     expect(() => transformer({ width: 10, depth: 1, heads: 4 })).toThrow('heads 4 does not divide width 10');
   });

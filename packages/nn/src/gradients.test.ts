@@ -134,14 +134,14 @@ it('multiHeadAttention with a mask', async () => {
 });
 
 it('transformer with rotary positions', async () => {
-  const layer = transformer({ width: 4, depth: 1, heads: 1, mlpRatio: 2, causal: true, rotary: true });
+  const layer = transformer({ width: 4, depth: 1, heads: 1, mlpHidden: 8, causal: true, rotary: true });
   await checkGradients({ params: layer.init(key(0)), x: input(1, 3, 4) }, ({ params, x }) =>
     layer.apply(params, x),
   );
 });
 
 it('transformer of which one token is wanted', async () => {
-  const layer = transformer({ width: 4, depth: 2, heads: 1, mlpRatio: 1, causal: true, rotary: true });
+  const layer = transformer({ width: 4, depth: 2, heads: 1, mlpHidden: 4, causal: true, rotary: true });
   const queries = tensor(Int32Array.of(2, 0), [2, 1]);
   await checkGradients({ params: layer.init(key(0)), x: input(2, 3, 4) }, ({ params, x }) =>
     layer.apply(params, x, { queries }),
@@ -162,7 +162,7 @@ it.each(['class', 'mean'] as const)('visionTransformer, pool %s', async (pool) =
     width: 4,
     depth: 1,
     heads: 2,
-    mlpRatio: 1,
+    mlpHidden: 4,
     outputs: 2,
     pool,
   });
@@ -177,7 +177,7 @@ it.each(['absolute', 'rotary'] as const)('textTransformer, %s', async (positions
     width: 4,
     depth: 1,
     heads: 2,
-    mlpRatio: 1,
+    mlpHidden: 4,
     outputs: 2,
     positions,
   });

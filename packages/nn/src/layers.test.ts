@@ -332,7 +332,7 @@ describe('a transformer that is asked for some tokens', () => {
     const form = fc.record({ causal: fc.boolean(), rotary: fc.boolean(), depth: fc.constantFrom(1, 2) });
     await checkProperty(
       fc.asyncProperty(form, masks, queries, fc.nat(1000), async (options, mask, wanted, seed) => {
-        const stack = transformer({ width: 8, heads: 2, mlpRatio: 1, ...options });
+        const stack = transformer({ width: 8, heads: 2, mlpHidden: 8, ...options });
         const params = evaluate(stack.init(randomKey(seed)));
         const x = evaluate(normal(randomKey(seed + 1), [2, 5, 8]));
         const context = mask ? { mask } : {};
