@@ -39,12 +39,8 @@ export {
 export type { Pixels } from './images/resample';
 export {
   type Box,
-  type Box,
-  ImageError,
   ImageError,
   type ImageFile,
-  type ImageFile,
-  type ImageSource,
   type ImageSource,
   nameOf,
   partsOf,
