@@ -86,6 +86,7 @@ export {
   textTransformer,
 } from './text-transformer';
 export {
+  type BlockContext,
   type BlockParams,
   type TransformerBlock,
   type TransformerContext,
