@@ -32,9 +32,9 @@ export function givenImages(values: TensorRecord, grid: number): Tensor | Patche
     const [rows = 0, columns = 0] = shapes.slice(2 * i);
     const start = i * count * size;
     const patches = Float32Array.from(data.slice(start, start + rows * columns * size));
-    return { patches, shape: [rows, columns] as const };
+    return { patches, grid: [rows, columns] as const };
   });
-  return patchedImages(images, { grid, patches: count });
+  return patchedImages(images, { patchSize: Math.sqrt(size / 3), positions: grid, patches: count });
 }
 
 /** Unit embeddings of the reference's images. */
