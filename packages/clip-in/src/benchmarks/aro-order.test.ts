@@ -40,10 +40,10 @@ describe('reading', () => {
   it('prefers shuffles that are given', async () => {
     const image = 'flickr30k-images/1007129816.jpg';
     const caption_options = [
-      'the man wears a hat',
-      'the hat wears a man',
-      'the man wears a hat',
-      'man the a wears hat',
+      'the man, he wears a hat',
+      'the hat, he wears a man',
+      'the man , he wears a hat',
+      'man',
     ];
     const directory = writeFiles({
       'flickr30k_test.json': '[]',
