@@ -77,7 +77,7 @@ export async function runSuite(
   return {
     suite: suite.name,
     title: suite.title,
-    figures: checked(suite, figures),
+    figures: withSize(suite, checked(suite, figures), tally),
     items: tally.taken,
     skipped: tally.skipped,
   };
