@@ -1,5 +1,6 @@
 /** All benchmarks, by name. A new one is a file beside this one and a line here. */
 import { aro } from './aro';
+import { cocoOrder, flickr30kOrder } from './aro-order';
 import { classificationSuites } from './image-classification';
 import { captionedShards, coco, flickr30k } from './image-retrieval';
 import { dci, dciLong, dciShort, shareGpt4v, urban } from './long-captions';
@@ -15,6 +16,8 @@ export const suites: readonly Suite[] = [
   sugarCrepe,
   winoground,
   aro,
+  cocoOrder,
+  flickr30kOrder,
   spec,
   ...classificationSuites,
   coco,
