@@ -209,8 +209,8 @@ it('classification averages the templates of a class, and keeps what a name says
   expect(asked).toEqual(['a 1,0 $&, 1,0 $&', 'the 1,0 $&', 'a 0,1, 0,1', 'the 0,1']);
   expect(result.figures.main).toBeCloseTo((100 * 2) / 3, 9);
   expect(result.skipped).toEqual([
-    { skipped: 's', reason: 'r' },
     { skipped: 'broken', reason: 'it is broken' },
+    { skipped: 's', reason: 'r' },
   ]);
 });
 
