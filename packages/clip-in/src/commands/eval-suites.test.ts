@@ -212,7 +212,7 @@ describe('clip-in eval --suite', () => {
       join(broken, 'urban-1k', 'image', '2.jpg'),
     ]);
     const page = await readFile(join(out, 'report.html'), 'utf8');
-    expect(page).toContain('1 were skipped and are in no figure');
+    expect(page).toContain('1 skipped and in no figure');
     expect(page).toContain('failed.');
     expect(await readFile(join(out, 'results.md'), 'utf8')).toContain('1 skipped:');
     expect(printed.join('\n')).toContain('(2 items, 1 SKIPPED');

@@ -61,7 +61,7 @@ function section(model: string, result: TimedResult): Html {
     chance !== undefined && html`; blind guesses get ${formatFigure(chance)}\u2009%`
   }. ${count(items)} items took part${
     skipped.length > 0
-      ? html`, <b class="warn">${count(skipped.length)} were skipped and are in no figure</b>`
+      ? html`, <b class="warn">${count(skipped.length)} skipped and in no figure</b>`
       : ''
   }.</p>
 ${(figures.notes ?? []).length > 0 && html`<ul class="notes">${(figures.notes ?? []).map((note) => html`<li>${note}</li>`)}</ul>`}
@@ -142,4 +142,6 @@ precision and resizing alone.</p>`
 }
 
 const count = (value: number): string => value.toLocaleString('en');
-const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+/** Names of files stay as they are. */
+const sentence = (text: string): string =>
+  text.includes('_') ? text : text.charAt(0).toUpperCase() + text.slice(1);
