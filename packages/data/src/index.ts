@@ -26,14 +26,17 @@ export {
   testPairs,
 } from './evaluation';
 // Pictures from files
-export { decodeImage, type RgbImage } from './images/decode';
+export { type DecodeOptions, decodeImage, type RgbImage } from './images/decode';
+export { type NaflexImage, type NaflexOptions, naflexSize, preprocessNaflex } from './images/naflex';
 export {
   CLIP_PREPROCESS,
   type PerChannel,
   type PreprocessOptions,
   preprocess,
+  preprocessPixels,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
+export type { Pixels } from './images/resample';
 export {
   type Box,
   ImageError,
