@@ -59,35 +59,31 @@ export interface Comparison {
 export const plainRows = ({ figures }: SuiteResult): readonly FigureRow[] =>
   figures.rows.filter(({ section }) => section === undefined);
 
-/** Puts a result beside the published ones. Its columns are the rows of the suite, and the main figure where others print it as one more. */
+/**
+ * Puts a result beside the published ones: the rows that others print, and the main figure where they print it as one more. No
+ * columns, if nobody prints any.
+ */
 export function comparisonOf(model: string, result: SuiteResult): Comparison {
   const { figures, suite } = result;
-  const rows = plainRows(result);
   const others = publishedOf(suite);
-  // A figure that others quote, and this suite does not count, is a column too: it says what is not comparable.
-  const foreign = [...new Set(others.flatMap((one) => Object.keys(one.rows)))].filter(
-    (name) => !rows.some((row) => row.name === name),
-  );
-  const names = [...rows.map(({ name }) => name), ...foreign];
-  const withMain = others.some(
-    ({ main, rows: printed }) => main !== undefined && !Object.values(printed).includes(main),
-  );
+  const own = new Map(plainRows(result).map(({ name, value }) => [name, value]));
+  // A figure that others print and this suite does not count is a column too: it says what cannot be compared.
+  const printed = new Set(others.flatMap(({ rows }) => Object.keys(rows)));
+  const names = [
+    ...[...own.keys()].filter((name) => printed.has(name)),
+    ...[...printed].filter((name) => !own.has(name)),
+  ];
+  const withMain = others.some(({ main, rows }) => main !== undefined && !Object.values(rows).includes(main));
+  const average = (value: number | undefined) => (withMain ? [value] : []);
   return {
     columns: [...names, ...(withMain ? ['average'] : [])],
     rows: [
-      {
-        model,
-        values: [
-          ...rows.map(({ value }) => value),
-          ...foreign.map(() => undefined),
-          ...(withMain ? [figures.main] : []),
-        ],
-      },
-      ...others.map(({ model: name, source, note, rows: printed, main }) => ({
+      { model, values: [...names.map((name) => own.get(name)), ...average(figures.main)] },
+      ...others.map(({ model: name, source, note, rows, main }) => ({
         model: name,
         source,
         ...(note !== undefined && { note }),
-        values: [...names.map((column) => printed[column]), ...(withMain ? [main] : [])],
+        values: [...names.map((column) => rows[column]), ...average(main)],
       })),
     ],
   };
@@ -118,37 +114,39 @@ export function resultsMarkdown(results: EvaluationResults): string {
 function suiteMarkdown(model: string, result: TimedResult): string {
   const { title, figures, skipped } = result;
   const { columns, rows } = comparisonOf(model, result);
-  const cells = rows.map(({ model: name, source, values }, i) => [
-    i === 0 ? `**${name}**` : name,
-    ...values.map((value) => (value === undefined ? '' : formatFigure(value))),
-    source ?? 'this run',
-  ]);
-  const sections = figures.rows.filter(({ section }) => section !== undefined);
   const sources = [...new Set(rows.flatMap(({ source }) => (source === undefined ? [] : [source])))];
+  const more = skipped.length - SHOWN;
   return [
     `## ${title}\n`,
-    `${figures.metric}: ${formatFigure(figures.main)}\n`,
-    table(['model', ...columns, 'from'], cells),
-    ...(sections.length > 0
+    `${figures.metric}: **${formatFigure(figures.main)}**\n`,
+    ...(figures.notes ?? []).map((note) => `- ${note}`),
+    '',
+    table(
+      ['figure', 'percent', 'of'],
+      figures.rows.map(({ section, name, value, count }) => [
+        section === undefined ? name : `${section}: ${name}`,
+        formatFigure(value),
+        String(count),
+      ]),
+    ),
+    ...(columns.length > 0
       ? [
           table(
-            ['section', 'row', 'value', 'of'],
-            sections.map(({ section = '', name, value, count }) => [
-              section,
-              name,
-              formatFigure(value),
-              String(count),
+            ['model', ...columns, 'from'],
+            rows.map(({ model: name, source, note, values }, i) => [
+              i === 0 ? `**${name}**` : name,
+              ...values.map((value) => (value === undefined ? '' : formatFigure(value))),
+              source === undefined ? 'this run' : `${source}${note === undefined ? '' : `; ${note}`}`,
             ]),
           ),
+          ...sources.map((source) => `- ${source}: ${sourceText(source)}`),
         ]
       : []),
-    ...(figures.notes ?? []).map((note) => `- ${note}`),
-    ...sources.map((source) => `- ${source}: ${sourceText(source)}`),
     ...(skipped.length > 0
       ? [
           `\n${skipped.length} skipped:\n`,
           ...skipped.slice(0, SHOWN).map((item) => `- ${item.skipped}: ${item.reason}`),
-          ...(skipped.length > SHOWN ? [`- and ${skipped.length - SHOWN} more, in results.json`] : []),
+          ...(more > 0 ? [`- and ${more} more, in results.json`] : []),
         ]
       : []),
     '',

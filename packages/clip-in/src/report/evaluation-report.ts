@@ -60,13 +60,11 @@ function section(model: string, result: TimedResult): Html {
 <p class="lead">${sentence(figures.metric)}: <b>${formatFigure(figures.main)}\u2009%</b>${
     chance !== undefined && html`; blind guesses get ${formatFigure(chance)}\u2009%`
   }. ${count(items)} items took part${
-    skipped.length > 0
-      ? html`, <b class="warn">${count(skipped.length)} were skipped and are in no figure</b>`
-      : ''
+    skipped.length > 0 ? html`, <b class="warn">${count(skipped.length)} skipped and in no figure</b>` : ''
   }.</p>
 ${(figures.notes ?? []).length > 0 && html`<ul class="notes">${(figures.notes ?? []).map((note) => html`<li>${note}</li>`)}</ul>`}
 ${figureTable(result)}
-${publishedOf(suite).length > 0 && comparisonTable(comparisonOf(model, result))}
+${comparisonTable(comparisonOf(model, result))}
 ${sections(result)}${skippedList(result)}</section>`;
 }
 
@@ -91,6 +89,7 @@ function track(value: number, others: readonly number[]): Html {
 }
 
 function comparisonTable({ columns, rows }: Comparison): Html {
+  if (columns.length === 0) return html``;
   const best = columns.map((_, i) => Math.max(...rows.map(({ values }) => values[i] ?? -Infinity)));
   const cell = (value: number | undefined, i: number): Html =>
     value === undefined
@@ -142,4 +141,6 @@ precision and resizing alone.</p>`
 }
 
 const count = (value: number): string => value.toLocaleString('en');
-const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+/** Names of files stay as they are. */
+const sentence = (text: string): string =>
+  text.includes('_') ? text : text.charAt(0).toUpperCase() + text.slice(1);
