@@ -26,14 +26,18 @@ export {
   testPairs,
 } from './evaluation';
 // Pictures from files
-export { decodeImage, type RgbImage } from './images/decode';
+export { type DecodeOptions, decodeImage, type RgbImage } from './images/decode';
+export { type NaflexImage, type NaflexOptions, naflexSize, preprocessNaflex } from './images/naflex';
 export {
   CLIP_PREPROCESS,
   type PerChannel,
   type PreprocessOptions,
   preprocess,
+  preprocessPixels,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
+
+export type { Pixels } from './images/resample';
 export {
   type Box,
   ImageError,
@@ -43,6 +47,7 @@ export {
   partsOf,
   readSource,
 } from './images/source';
+
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';

@@ -22,6 +22,8 @@ export interface PretrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
   readonly tokenizer: Tokenizer;
+  /** Files from which the tokenizer was made, which saving copies. Default: none, as for CLIP's own. */
+  readonly tokenizerFiles?: readonly string[];
   readonly preprocess: PreprocessOptions;
   /** What it is called: the folder's or file's name, or the hub's id. */
   readonly name: string;
@@ -95,15 +97,14 @@ async function loadSaved(path: string): Promise<PretrainedModel> {
 }
 
 async function loadPublished(path: string, given: ModelConfig | undefined): Promise<PretrainedModel> {
-  const { source, naming, config, tokenizer, preprocess, assumptions } = await describeModel(path, given);
+  const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
   const model = dualEncoder(config);
   try {
     const { params, digest } = await readParams(source, naming, model.init(randomKey(0)));
     return {
       model,
       params,
-      tokenizer,
-      preprocess,
+      ...prepared,
       name: nameOf(path),
       fingerprint: fingerprint(config, digest),
       ...(assumptions.length > 0 && { assumptions }),

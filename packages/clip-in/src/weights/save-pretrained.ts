@@ -2,8 +2,8 @@
 import { copyFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { toJson } from '../checkpoint';
+import { jsonFile, type WriteFile, writeFiles } from './atomic-files';
 import { clipTokenizerFiles } from './clip-tokenizer-files';
-import { type WriteFile, jsonFile, writeFiles } from './atomic-files';
 import { HUGGING_FACE_CONFIG, OPEN_CLIP_CONFIG, PROCESSOR_CONFIG, VOCABULARY_FILE } from './describe-model';
 import { familyOf, toHuggingFace } from './hugging-face-config';
 import type { PretrainedModel } from './load-pretrained';
@@ -17,7 +17,10 @@ import { weightFiles } from './write-params';
 const FAMILIES = { clip: huggingFaceClip, siglip: huggingFaceSiglip, naflex: huggingFaceNaflex } as const;
 
 /** What `transformers` asks of a file, and our configuration for files that come without their folder. */
-const metadataOf = ({ model }: PretrainedModel) => ({ format: 'pt', clip_in_config: JSON.stringify(model.config) });
+const metadataOf = ({ model }: PretrainedModel) => ({
+  format: 'pt',
+  clip_in_config: JSON.stringify(model.config),
+});
 
 /**
  * Saves a model as a folder that `transformers` reads: config.json, weights in f32, preprocessor_config.json, and the files
@@ -34,7 +37,10 @@ export async function saveHuggingFace(directory: string, pretrained: PretrainedM
     directory,
     new Map([
       ...tokenizerFiles(pretrained),
-      [PROCESSOR_CONFIG, jsonFile(toHuggingFacePreprocess(preprocess, family === 'clip' ? 'clip' : 'siglip'))],
+      [
+        PROCESSOR_CONFIG,
+        jsonFile(toHuggingFacePreprocess(preprocess, family === 'clip' ? 'clip' : 'siglip')),
+      ],
       ...weightFiles(FAMILIES[family], params, { name: 'model', metadata: metadataOf(pretrained) }),
       [HUGGING_FACE_CONFIG, jsonFile(toHuggingFace(model.config, ids))],
     ]),
@@ -82,10 +88,10 @@ const startOf = (tokenizer: object): { start?: number } =>
   'start' in tokenizer && typeof tokenizer.start === 'number' ? { start: tokenizer.start } : {};
 
 /** Those that the model came with; a cut vocabulary in this package's own form; else those of CLIP. */
-function tokenizerFiles({ tokenizer, tokenizerFiles = [] }: PretrainedModel): Map<string, WriteFile> {
+function tokenizerFiles({ model, tokenizer, tokenizerFiles = [] }: PretrainedModel): Map<string, WriteFile> {
   if (tokenizerFiles.length > 0) {
     return new Map(tokenizerFiles.map((file) => [basename(file), (path) => copyFile(file, path)]));
   }
   if ('toJSON' in tokenizer) return new Map([[VOCABULARY_FILE, jsonFile(tokenizer)]]);
-  return clipTokenizerFiles();
+  return clipTokenizerFiles(model.config.text.contextLength);
 }

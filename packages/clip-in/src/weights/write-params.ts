@@ -32,7 +32,9 @@ export function weightFiles(
 ): Map<string, WriteFile> {
   const shards = inShards(placements(naming, evaluate(params)), shardBytes);
   const nameOf = (i: number) =>
-    shards.length === 1 ? `${name}.safetensors` : `${name}-${counted(i + 1)}-of-${counted(shards.length)}.safetensors`;
+    shards.length === 1
+      ? `${name}.safetensors`
+      : `${name}-${counted(i + 1)}-of-${counted(shards.length)}.safetensors`;
   const files = new Map<string, WriteFile>();
   shards.forEach((shard, i) => {
     const tensors = new Map(shard.map((placement) => [placement.theirs, deferred(placement)]));
@@ -41,14 +43,18 @@ export function weightFiles(
   if (shards.length > 1) {
     const total_size = shards.flat().reduce((sum, placement) => sum + bytesOf(placement), 0);
     const places = shards.flatMap((shard, i) => shard.map(({ theirs }) => [theirs, nameOf(i)] as const));
-    files.set(`${name}.safetensors.index.json`, jsonFile({ metadata: { total_size }, weight_map: Object.fromEntries(places) }));
+    files.set(
+      `${name}.safetensors.index.json`,
+      jsonFile({ metadata: { total_size }, weight_map: Object.fromEntries(places) }),
+    );
   }
   return files;
 }
 
 const counted = (i: number): string => String(i).padStart(5, '0');
 
-const bytesOf = ({ shape }: Placement): number => shape.reduce((product, side) => product * side, ELEMENT_BYTES);
+const bytesOf = ({ shape }: Placement): number =>
+  shape.reduce((product, side) => product * side, ELEMENT_BYTES);
 
 function inShards(all: readonly Placement[], limit: number): Placement[][] {
   const shards: Placement[][] = [[]];
@@ -70,13 +76,15 @@ const deferred = ({ shape, layout, parts }: Placement): DeferredTensor => ({
   shape,
   async data() {
     const arrays: Float32Array[] = [];
-    for (const { tensor } of parts) arrays.push(toTheirs(layout, floatsOf(await tensor.data()), tensor.shape));
+    for (const { tensor } of parts)
+      arrays.push(toTheirs(layout, floatsOf(await tensor.data()), tensor.shape));
     return arrays.length === 1 ? arrays[0]! : joined(arrays);
   },
 });
 
 /** The reference device computes in float64. */
-const floatsOf = (data: ArrayLike<number>): Float32Array => (data instanceof Float32Array ? data : Float32Array.from(data));
+const floatsOf = (data: ArrayLike<number>): Float32Array =>
+  data instanceof Float32Array ? data : Float32Array.from(data);
 
 function joined(arrays: readonly Float32Array[]): Float32Array {
   const result = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
