@@ -64,7 +64,15 @@ export async function loadPretrained(
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
 const fingerprint = (config: ModelConfig, digest: string): string =>
-  createHash('sha256').update(JSON.stringify(config)).update(digest).digest('hex');
+  createHash('sha256').update(canonical(config)).update(digest).digest('hex');
+
+/** JSON that does not depend on the order in which a configuration was put together. */
+const canonical = (config: ModelConfig): string =>
+  JSON.stringify(config, (_, value: unknown) =>
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
 
 function named(name: string): ModelConfig {
   const found = Object.entries(configurations).find(([known]) => known === name)?.[1];
