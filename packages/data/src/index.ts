@@ -36,7 +36,6 @@ export {
   preprocessPixels,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
-
 export type { Pixels } from './images/resample';
 export {
   type Box,
@@ -47,10 +46,11 @@ export {
   partsOf,
   readSource,
 } from './images/source';
-
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';
+// Seeded draws
+export { type Random, randomAt } from './random';
 export { itemPhrase, longCaption, type Mention, shortCaption, WORDINGS } from './scenes/captions';
 
 // Pixels and ids
