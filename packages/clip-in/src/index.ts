@@ -132,6 +132,7 @@ export {
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
 // Published weights
+export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
 export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

@@ -15,6 +15,16 @@ import { detectNaming, unwrapped } from './detect-naming';
 import { fromHuggingFace } from './hugging-face-config';
 import { inferConfig, inferTrunk } from './infer-config';
 import { parseAs, readJson } from './json-file';
+import {
+  HUGGING_FACE_CONFIG,
+  HUGGING_FACE_WEIGHTS,
+  OPEN_CLIP_CONFIG,
+  OPEN_CLIP_WEIGHTS,
+  otherWeights,
+  PROCESSOR_CONFIG,
+  VOCABULARY_FILE,
+  weightsAmong,
+} from './model-files';
 import type { Naming } from './naming';
 import { fromOpenClip } from './open-clip-config';
 import { preprocessOfHuggingFace, preprocessOfOpenClip } from './preprocess-config';
@@ -32,24 +42,6 @@ export interface DescribedModel {
   /** What no file says, in sentences. */
   readonly assumptions: readonly string[];
 }
-
-/** Names of weights, in the order in which they are looked for. */
-export const HUGGING_FACE_WEIGHTS = [
-  'model.safetensors',
-  'model.safetensors.index.json',
-  'pytorch_model.bin',
-  'pytorch_model.bin.index.json',
-] as const;
-export const OPEN_CLIP_WEIGHTS = [
-  'open_clip_model.safetensors',
-  'open_clip_pytorch_model.safetensors',
-  'open_clip_pytorch_model.bin',
-] as const;
-export const HUGGING_FACE_CONFIG = 'config.json';
-export const OPEN_CLIP_CONFIG = 'open_clip_config.json';
-export const PROCESSOR_CONFIG = 'preprocessor_config.json';
-/** The ids of a cut vocabulary, which only this package knows. */
-export const VOCABULARY_FILE = 'clip_in_vocabulary.json';
 
 /**
  * What a folder or file says of a model.
@@ -74,17 +66,12 @@ export async function describeModel(path: string, given?: ModelConfig): Promise<
 /** The file of weights, and the folder where the others lie. */
 async function findWeights(path: string): Promise<{ file: string; folder: string }> {
   if ((await stat(path)).isFile()) return { file: path, folder: dirname(path) };
-  const there = new Set(await readdir(path));
-  const candidates = [
-    ...(there.has(HUGGING_FACE_CONFIG) ? HUGGING_FACE_WEIGHTS : []),
-    ...(there.has(OPEN_CLIP_CONFIG) ? OPEN_CLIP_WEIGHTS : []),
-  ];
-  const others = [...there].filter((name) => /\.(?:safetensors|pt|pth|bin)$/.test(name));
-  const name =
-    candidates.find((candidate) => there.has(candidate)) ?? (others.length === 1 ? others[0] : undefined);
+  const there = await readdir(path);
+  const name = weightsAmong(there);
   if (name !== undefined) return { file: join(path, name), folder: path };
+  const others = otherWeights(there);
   throw new Error(
-    `${path}: has ${others.length === 0 ? 'no file of weights' : `several files of weights, ${others.sort().join(', ')}`}; wanted is ` +
+    `${path}: has ${others.length === 0 ? 'no file of weights' : `several files of weights, ${others.join(', ')}`}; wanted is ` +
       `${HUGGING_FACE_CONFIG} with ${HUGGING_FACE_WEIGHTS[0]} (or ${HUGGING_FACE_WEIGHTS.slice(1).join(', ')}), ` +
       `${OPEN_CLIP_CONFIG} with ${OPEN_CLIP_WEIGHTS.join(' or ')}, or a single file of weights`,
   );

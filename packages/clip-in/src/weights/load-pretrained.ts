@@ -15,6 +15,7 @@ import { configurations, type ModelConfig, type ModelName } from '../configurati
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
 import { loadModel } from '../pretrained';
 import { describeModel } from './describe-model';
+import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { digestOfParams, readParams } from './read-params';
 
 /** A model with parameters, and what belongs to it: how its texts and images are prepared. */
@@ -34,7 +35,7 @@ export interface PretrainedModel {
 }
 
 /** Options of {@link loadPretrained}. */
-export interface LoadPretrainedOptions {
+export interface LoadPretrainedOptions extends HubOptions {
   /**
    * The configuration, by name or whole. A bare state dictionary does not tell all of it, its activation for one: then the
    * result says what was assumed. Default: what the files say, and what the shapes of the tensors tell.
@@ -48,18 +49,31 @@ export interface LoadPretrainedOptions {
  * Loads a model with its tokenizer and preprocessing.
  *
  * @param source - a folder of Hugging Face's `transformers` or of open_clip; a file of weights, safetensors or PyTorch's, also
- *   OpenAI's; or what `saveModel` wrote
+ *   OpenAI's; what `saveModel` wrote; or, if there is no such file or folder, the id of a model on the hub, `owner/name`
  * @throws Error naming the file and what does not fit; tensors that are missing, left over or of another shape are listed
  *   together
  */
 export async function loadPretrained(
   source: string,
-  { config, imageSize }: LoadPretrainedOptions = {},
+  { config, imageSize, ...hub }: LoadPretrainedOptions = {},
 ): Promise<PretrainedModel> {
   const given = typeof config === 'string' ? named(config) : config;
-  if (!(await exists(source))) throw new Error(`${source}: there is no such file or folder`);
-  const loaded = (await isSavedModel(source)) ? await loadSaved(source) : await loadPublished(source, given);
+  const loaded = await loadFrom(source, given, hub);
   return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
+}
+
+async function loadFrom(
+  source: string,
+  given: ModelConfig | undefined,
+  hub: HubOptions,
+): Promise<PretrainedModel> {
+  if (await exists(source)) {
+    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given);
+  }
+  if (!isHubId(source)) {
+    throw new Error(`${source}: there is no such file or folder, and it is no id on the hub, owner/name`);
+  }
+  return { ...(await loadPublished(await fetchFromHub(source, hub), given)), name: source };
 }
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */

@@ -54,21 +54,16 @@ export async function fileSource(file: string): Promise<TensorSource> {
   throw new Error(`${file}: is neither a safetensors file nor an archive of PyTorch`);
 }
 
-/** The name of the file that says which tensor is in which of several safetensors files. */
-export const INDEX_FILE = 'model.safetensors.index.json';
-
 /**
- * Several safetensors files as one source.
+ * Several files as one source.
  *
- * @param index - path of `model.safetensors.index.json`; the files that it names lie beside it
+ * @param index - path of the `….index.json` that says which tensor is in which file; the files that it names lie beside it
  * @throws Error listing the files that are missing, or the tensors that are not where the index says
  */
 export async function shardedSource(index: string): Promise<TensorSource> {
   const places = parseIndex(await readFile(index, 'utf8'), index);
   const shards = [...new Set(places.values())].sort();
-  const opened = await Promise.allSettled(
-    shards.map((shard) => safetensorsSource(join(dirname(index), shard))),
-  );
+  const opened = await Promise.allSettled(shards.map((shard) => fileSource(join(dirname(index), shard))));
   const sources = new Map<string, TensorSource>();
   const problems: string[] = [];
   opened.forEach((result, i) => {
@@ -90,6 +85,10 @@ export async function shardedSource(index: string): Promise<TensorSource> {
   }
   return { file: index, tensors, read: (name) => sources.get(places.get(name)!)!.read(name), close };
 }
+
+/** The files that an index names, sorted. */
+export const shardsOf = async (index: string): Promise<string[]> =>
+  [...new Set(parseIndex(await readFile(index, 'utf8'), index).values())].sort();
 
 function parseIndex(text: string, file: string): Map<string, string> {
   let index: { weight_map?: unknown } | null;
