@@ -10,11 +10,11 @@ import {
   type Tokenizer,
 } from '@clipin/data';
 import type { ModelConfig } from '../configurations';
-import { vocabularySchema } from '../pretrained';
+import { modelConfigSchema, vocabularySchema } from '../pretrained';
 import { detectNaming, unwrapped } from './detect-naming';
 import { fromHuggingFace } from './hugging-face-config';
 import { inferConfig, inferTrunk } from './infer-config';
-import { parseAs, readJson } from './json-file';
+import { parseAs, parseJson, readJson } from './json-file';
 import {
   HUGGING_FACE_CONFIG,
   HUGGING_FACE_WEIGHTS,
@@ -89,7 +89,8 @@ async function configOf(
   const file = join(folder, isHuggingFace ? HUGGING_FACE_CONFIG : OPEN_CLIP_CONFIG);
   const json = await readJson(file);
   if (json === undefined) {
-    const { config, assumptions } = given ? { config: given, assumptions: [] } : inferConfig(source, naming);
+    const known = given ?? ownConfig(source);
+    const { config, assumptions } = known ? { config: known, assumptions: [] } : inferConfig(source, naming);
     return { config, preprocess: usualPreprocess(config), assumptions };
   }
   if (isHuggingFace) {
@@ -98,6 +99,13 @@ async function configOf(
   }
   const config = given ?? fromOpenClip(json, file, () => inferTrunk(source, naming));
   return { config, preprocess: preprocessOfOpenClip(json, file, config.vision.imageSize), assumptions: [] };
+}
+
+/** What a file says that this package wrote. */
+function ownConfig({ file, metadata }: TensorSource): ModelConfig | undefined {
+  const text = metadata?.clip_in_config;
+  if (text === undefined) return undefined;
+  return parseAs(modelConfigSchema, parseJson(text, file), file, 'a configuration in its header');
 }
 
 const isSiglip = ({ vision }: ModelConfig): boolean => vision.pool === 'attention';

@@ -1,6 +1,7 @@
 /** Where tensors come from, whatever the format: their names and shapes at once, their elements one by one. */
 import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { parseJson } from './json-file';
 import { openSafetensors, type StoredTensor, type TensorInfo } from './safetensors';
 import { torchSource } from './torch-archive';
 
@@ -9,6 +10,8 @@ export interface TensorSource {
   /** The file, for errors; of several, the index that names them. */
   readonly file: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What the file says beside its tensors, if its format can. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** Reads one tensor, in f32, i32 or u32. */
   read(name: string): Promise<StoredTensor>;
   close(): Promise<void>;
@@ -91,12 +94,7 @@ export const shardsOf = async (index: string): Promise<string[]> =>
   [...new Set(parseIndex(await readFile(index, 'utf8'), index).values())].sort();
 
 function parseIndex(text: string, file: string): Map<string, string> {
-  let index: { weight_map?: unknown } | null;
-  try {
-    index = JSON.parse(text) as typeof index;
-  } catch (cause) {
-    throw new Error(`${file}: is not JSON (${cause instanceof Error ? cause.message : cause})`, { cause });
-  }
+  const index = parseJson(text, file) as { weight_map?: unknown } | null;
   const places = Object.entries(index?.weight_map ?? {});
   const outside = places.find(([, shard]) => typeof shard !== 'string' || /[\\/]/.test(shard));
   if (places.length === 0 || outside) {
