@@ -58,7 +58,7 @@ export {
   type Size,
 } from './scenes/scene';
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
-export { clipTokenizer, type Tokenizer } from './text/clip-tokenizer';
+export { clipTokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
 export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';
 export {
@@ -67,6 +67,7 @@ export {
   restoreTokenizer,
   restrict,
 } from './text/restrict';
+export type { StartedTokenizer, Tokenizer } from './text/tokenizer';
 export { vocabularyTexts } from './text/vocabulary';
 // Scenes, captions and edits
 export { editAt, handsForScenes, type Triplet, tripletAt } from './world';
