@@ -13,6 +13,12 @@ export type Found = Entry | { readonly name: string; readonly reason: string };
 /** The row of ours with the BLAS of the machine, which it takes if there is one. */
 export const blasRow = `wasm + BLAS, ${cores} threads`;
 
+/**
+ * PyTorch's own threads and those of an OpenBLAS are two pools. The ones wait for work in a loop, on the cores that the others need
+ * then: where there are few cores, that makes it several times slower. So they are told to sleep.
+ */
+const patientThreads = { OMP_WAIT_POLICY: process.env.OMP_WAIT_POLICY ?? 'PASSIVE' };
+
 /** On processors. */
 export async function cpuEntries(): Promise<Found[]> {
   const ours = (row: string, threads: number, blas?: boolean): Entry => ({
@@ -31,7 +37,7 @@ export async function cpuEntries(): Promise<Found[]> {
     peer('onnxruntime-web', { module: 'onnxruntime', options: { provider: 'wasm', threads: cores } }),
     peer('onnxruntime', { module: 'onnxruntime', options: { provider: 'cpu', threads: cores } }),
     await pytorch(cores).then(
-      (command): Found => peer('PyTorch', { command }),
+      (command): Found => ({ ...peer('PyTorch', { command }), env: patientThreads }),
       (error: Error): Found => ({ name: 'PyTorch', reason: error.message }),
     ),
   ];

@@ -17,7 +17,7 @@ export async function firstSteps(
 ): Promise<Row[]> {
   const folder = await mkdtemp(join(tmpdir(), 'clipin-bench-'));
   const file = join(folder, 'problem');
-  const problem = await send(await work.problem(), file);
+  const problem = await send(await work.problem(folder), file);
   const seconds = new Map<Entry, number>();
   for (const entry of entries) {
     if ('reason' in entry) continue;

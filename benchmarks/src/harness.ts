@@ -64,7 +64,7 @@ export async function prepare(
   folder: string,
 ): Promise<{ ready: Contestant[]; failed: Failure[] }> {
   const file = join(folder, 'problem');
-  const problem = await problemOf(work, file);
+  const problem = await problemOf(work, file, folder);
   const ready: Contestant[] = [];
   const failed: Failure[] = [];
   let first: Outcome | undefined;
@@ -85,8 +85,8 @@ export async function prepare(
 }
 
 /** Writes the problem to a file, and computes what is to come out. */
-async function problemOf(work: Work, file: string) {
-  const made = await work.problem();
+async function problemOf(work: Work, file: string, folder: string) {
+  const made = await work.problem(folder);
   // The kinds of work and problem belong together; TypeScript does not follow that over a union.
   const expected = (work.expected as ((problem: unknown) => ArrayLike<number>) | undefined)?.(made);
   return { sent: await send(made, file), expected };

@@ -85,9 +85,11 @@ export interface Problems {
   mlpStep: TrainingProblem<Mlp<Values>>;
   /** Blocks one after another, exact GELU; loss is the mean squared difference from the target. */
   blockStep: TrainingProblem<Block<Values>[]> & { readonly heads: number };
-  /** Images `[batch, side, side, 3]` to embeddings, with CLIP's quick GELU. */
+  /** Images `[batch, side, side, 3]` to embeddings of unit length, with CLIP's quick GELU. */
   vit: {
     readonly params: Vit<Values>;
+    /** Path of the same tower as a model in the ONNX format. */
+    readonly onnx: string;
     readonly images: Values;
     readonly patchSize: number;
     readonly heads: number;

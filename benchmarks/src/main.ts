@@ -140,9 +140,9 @@ function tablePart(
   };
 }
 
-/** Ours with one thread does few works; ours with a BLAS takes part where there is one. */
-function onProcessor({ row, threads, detail }: Contestant, work?: Work): boolean {
-  if (row === undefined) return true;
+/** Ours with one thread does few works; ours with a BLAS takes part where there is one; some works are for some peers. */
+function onProcessor({ name, row, threads, detail }: Contestant, work?: Work): boolean {
+  if (row === undefined) return work?.peers?.includes(name) ?? true;
   if (row === blasRow && !/blas|mkl|accelerate/i.test(detail.replace('no BLAS', ''))) return false;
   return threads > 1 || cores === 1 || work === undefined || work.oneThread === true;
 }

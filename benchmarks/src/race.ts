@@ -6,7 +6,8 @@ import { watchOthers } from './disturbance';
 import type { Found } from './entries';
 import { type Effort, type Failure, prepare, time } from './harness';
 import { type Contestant, type Entry, start } from './process/contestant';
-import { header, type Limits, line, type Row, rowOf } from './report';
+import { header, type Limits, line, memoryRow, type Row, rowOf } from './report';
+import { watchResident } from './resident';
 import type { Work } from './works/work';
 
 /** What is raced. */
@@ -64,14 +65,16 @@ export async function race({
       if (performance.now() > until) break;
       const able = running.filter((contestant) => isIn(contestant, work));
       const { ready, failed } = await prepare(work, able, folder);
-      const others = watchOthers(ready.map(({ pid }) => pid));
+      const pids = ready.map(({ pid }) => pid);
+      const [others, resident] = [watchOthers(pids), watchResident(pids)];
       const { measured, failed: late } = await time(ready, effort);
       const taken = others();
       const rivals = measured.filter(({ contestant }) => contestant.row === undefined);
       for (const own of measured.filter(({ contestant }) => contestant.row !== undefined)) {
         const row = rowOf(work, own, rivals, { limits: limits(own.contestant), taken });
-        rows.push(row);
-        console.log(line(row, peers));
+        const both = work.memory ? [row, ...memoryRow(row, own, rivals, resident)] : [row];
+        rows.push(...both);
+        for (const one of both) console.log(line(one, peers));
       }
       tellOf(work, [...failed, ...late]);
     }

@@ -49,7 +49,7 @@ export function rowOf(
   const ratioTo = (peer: Measured) => rounded(peer.timing.median / ours.timing.median);
   const byName = <T>(of: (peer: Measured) => T) =>
     Object.fromEntries(peers.map((peer) => [peer.contestant.name, of(peer)]));
-  const limit = limits && { 'GFLOP/s': limits.flops, 'GB/s': limits.bytes, ms: undefined }[work.unit];
+  const limit = work.unit === 'GFLOP/s' ? limits?.flops : work.unit === 'GB/s' ? limits?.bytes : undefined;
   return {
     work: work.name,
     device: ours.contestant.row ?? ours.contestant.device,
@@ -63,6 +63,36 @@ export function rowOf(
     ...(taken !== undefined && { taken: rounded(taken) }),
     ...(limit !== undefined && { share: rounded(inUnit(work, ours.timing.median) / limit) }),
   };
+}
+
+/** The row of the memory that the processes had at most meanwhile, under the row of their times; none where it is not known. */
+export function memoryRow(
+  { work, device }: Row,
+  ours: Measured,
+  peers: readonly Measured[],
+  peakOf: (pid: number) => number | undefined,
+): Row[] {
+  const own = peakOf(ours.contestant.pid);
+  if (own === undefined) return [];
+  const others = peers.flatMap(({ contestant }): [string, number][] => {
+    const peak = peakOf(contestant.pid);
+    return peak === undefined ? [] : [[contestant.name, peak]];
+  });
+  const byName = (of: (peak: number) => number) =>
+    Object.fromEntries(others.map(([name, peak]) => [name, rounded(of(peak))]));
+  const least = Math.min(...others.map(([, peak]) => peak));
+  return [
+    {
+      work: `${work}, memory`,
+      device,
+      unit: 'MB',
+      ours: rounded(own),
+      peers: byName((peak) => peak),
+      ratio: others.length === 0 ? 0 : rounded(least / own),
+      ratios: byName((peak) => peak / own),
+      spread: [rounded(own), rounded(own)],
+    },
+  ];
 }
 
 /** The lines of a Markdown table that say what the columns are. */
@@ -119,8 +149,10 @@ function spreadOf(work: Work, { timing }: Measured): [number, number] {
 export const json = (rows: readonly Row[]): string =>
   `[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]\n`;
 
-const inUnit = ({ unit, amount = 0 }: Work, seconds: number): number =>
-  unit === 'ms' ? seconds * 1000 : amount / seconds / 1e9;
+function inUnit({ unit, amount = 0 }: Work, seconds: number): number {
+  if (unit === 'ms') return seconds * 1000;
+  return unit === 'images/s' ? amount / seconds : amount / seconds / 1e9;
+}
 
 /** Three digits. */
 export const rounded = (value: number): number => Number(value.toPrecision(3));

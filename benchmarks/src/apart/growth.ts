@@ -1,5 +1,5 @@
 /** How the training step of ours grows with batch, tokens, width and depth of a transformer, one of them at a time. */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { summarize } from '../harness';
 import { start } from '../libraries/clip-in';
 import { type BlockSizes, blockOperations, blockSizes, blockStep } from '../works/block-step';
@@ -37,7 +37,7 @@ print(points);
 
 async function measure(axis: keyof typeof axes, size: number): Promise<GrowthPoint> {
   const sizes: BlockSizes = { ...blockSizes, [axis]: size };
-  const task = await abilities.blockStep!(await blockStep(sizes).problem());
+  const task = await abilities.blockStep!(await blockStep(sizes).problem(tmpdir()));
   for (let run = 0; run < 3; run++) await task.run();
   const seconds: number[] = [];
   const begin = performance.now();

@@ -4,6 +4,7 @@
  * count throughout; gradients and activations from the kernel that writes them to the last one that reads them; a value
  * written over another in place counts once. No plan of memory for that order can need less.
  */
+import { tmpdir } from 'node:os';
 import {
   type Device,
   type DeviceBuffer,
@@ -141,7 +142,7 @@ async function measure(
 
 // Before a device is started, since the making of a problem may use one of its own.
 const [block, demo] = [blockStep(), clipInStep()];
-const [blockProblem, demoProblem] = [await block.problem(), await demo.problem()];
+const [blockProblem, demoProblem] = [await block.problem(tmpdir()), await demo.problem(tmpdir())];
 print([
   await measure(block.name, async (abilities) => abilities.blockStep!(blockProblem)),
   await measure(demo.name, async (abilities) => abilities.clipInStep!(demoProblem)),

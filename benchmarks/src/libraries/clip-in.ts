@@ -1,6 +1,6 @@
 /** clip-in from the workspace's sources: on WebAssembly with so many threads, or on WebGPU. */
 import { valueAndGrad, vjp } from '@clipin/autograd';
-import { gelu, layerNorm, mlp, quickGelu, relu, transformerBlock, visionTransformer } from '@clipin/nn';
+import { gelu, layerNorm, mlp, relu, transformerBlock } from '@clipin/nn';
 import { adamW, applyUpdates } from '@clipin/optim';
 import {
   attention,
@@ -15,6 +15,7 @@ import {
   type Tensor,
   tensor,
 } from '@clipin/tensor';
+import { imageTower } from 'clip-in';
 import {
   type Abilities,
   type Ids,
@@ -189,10 +190,8 @@ const abilities: Abilities = {
     const [width, outputs] = params.projection.shape as readonly [number, number];
     const imageSize = images.shape[1] as number;
     const depth = params.blocks.length;
-    const tower = visionTransformer({
-      ...{ imageSize, patchSize, width, depth, heads, outputs },
-      activation: quickGelu,
-    });
+    const sizes = { imageSize, patchSize, width, depth, heads };
+    const tower = imageTower({ ...sizes, activation: 'quickGelu', pool: 'class' }, outputs);
     const { patches, ...others } = mapVit(params, place);
     const weights = { patches: { weight: patches }, ...others };
     const apply = jit((p: typeof weights, x: Tensor) => {

@@ -45,6 +45,8 @@ export async function start({ device }: { device: 'wasm' | 'webgpu' }): Promise<
 const linear = ({ weight, bias }: Linear<JaxArray>, x: JaxArray) => np.matmul(x, weight).add(bias);
 const norm = ({ gain, bias }: Norm<JaxArray>, x: JaxArray) => nn.standardize(x, -1).mul(gain).add(bias);
 const gelu = (x: JaxArray) => nn.gelu(x, { approximate: false });
+/** Rows of unit length. */
+const unit = (x: JaxArray) => x.ref.div(np.sqrt(np.sum(np.square(x), -1, { keepdims: true })));
 const quickGelu = (x: JaxArray) => x.ref.mul(nn.sigmoid(x.mul(1.702)));
 
 /** `[batch, tokens, heads, dim]` → the same. Spelt out, since `dotProductAttention` needs Node 22 or a browser. */
@@ -224,7 +226,7 @@ const abilities: Abilities = {
       const embedded = np.concatenate([classTokens, np.matmul(patches, p.patches)], 1);
       const tokens = norm(p.lnPre, embedded.add(p.positions));
       const features = p.blocks.reduce((x, own) => block(own, x, heads, quickGelu), tokens);
-      return [np.matmul(norm(p.lnPost, features.slice([], 0)), p.projection)];
+      return [unit(np.matmul(norm(p.lnPost, features.slice([], 0)), p.projection))];
     });
   },
 };

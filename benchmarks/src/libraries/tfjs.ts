@@ -99,6 +99,8 @@ function linear({ weight, bias }: Linear<tf.Tensor>, x: tf.Tensor): tf.Tensor {
 
 const perceptron = ({ up, down }: Mlp<tf.Tensor>, x: tf.Tensor) => linear(down, tf.relu(linear(up, x)));
 const gelu = (x: tf.Tensor) => tf.mul(tf.mul(x, 0.5), tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1));
+/** Rows of unit length. */
+const unit = (x: tf.Tensor) => tf.div(x, tf.norm(x, 2, -1, true));
 const quickGelu = (x: tf.Tensor) => tf.mul(x, tf.sigmoid(tf.mul(x, 1.702)));
 
 function norm({ gain, bias }: Norm<tf.Tensor>, x: tf.Tensor): tf.Tensor {
@@ -201,7 +203,7 @@ const abilities: Abilities = {
       const tokens = norm(p.lnPre, tf.add(tf.concat([classTokens, embedded], 1), p.positions));
       const features = p.blocks.reduce((x, own) => block(own, x, heads, quickGelu), tokens);
       const pooled = tf.reshape(tf.slice(features, [0, 0, 0], [-1, 1, -1]), [batch, width]);
-      return [tf.matMul(norm(p.lnPost, pooled), p.projection)];
+      return [unit(tf.matMul(norm(p.lnPost, pooled), p.projection))];
     });
   },
 };

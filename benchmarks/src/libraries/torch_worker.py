@@ -342,7 +342,11 @@ def block_step(p):
 
 
 def vit(p):
-    return Forward(lambda: image_tower(p["params"], p["images"], p["patchSize"], p["heads"], quick_gelu))
+    def embed():
+        features = image_tower(p["params"], p["images"], p["patchSize"], p["heads"], quick_gelu)
+        return F.normalize(features, dim=-1)
+
+    return Forward(embed)
 
 
 abilities = {

@@ -37,8 +37,11 @@ const worker = fileURLToPath(new URL('worker.ts', import.meta.url));
 /** A library that says nothing for so long has hung. */
 const patienceSeconds = 180;
 
-/** Flags of every Node process: those of this one, and relaxed SIMD where V8 has it but hides it, for all libraries alike. */
-const nodeFlags = [...process.execArgv, ...relaxedSimdFlags()];
+/**
+ * Flags of every Node process: those of this one, and relaxed SIMD where V8 has it but hides it, for all libraries alike; and the
+ * collector, with which a process throws away the numbers that it was sent.
+ */
+const nodeFlags = [...process.execArgv, ...relaxedSimdFlags(), '--expose-gc'];
 
 /**
  * Starts a library in a process of its own.

@@ -3,7 +3,7 @@
 import { createBatches } from '@clipin/data';
 import { destroyDevice, init, randomKey } from '@clipin/tensor';
 import { configurations, dualEncoder, openWorld, parseConfig, treeToRecord, withRotaryText } from 'clip-in';
-import { demoSettings } from '../../../packages/clip-in/src/commands';
+import { demoSettings } from '../../../packages/clip-in/src/commands/demo';
 import type { ClipInProblem, Ids, Values } from '../library';
 import type { WorkOf } from './work';
 

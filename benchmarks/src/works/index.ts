@@ -10,7 +10,9 @@ import { vit } from './vit';
 import type { Work } from './work';
 
 const forms: readonly Form[] = ['nn', 'tn', 'nt'];
-const oneThread = true;
+const [oneThread, memory] = [true, true];
+/** Where a weight counts gigabytes, which each process keeps for itself. */
+const native = ['onnxruntime', 'PyTorch'];
 
 /** For processors. */
 export const cpuWorks: readonly Work[] = [
@@ -33,7 +35,10 @@ export const cpuWorks: readonly Work[] = [
   attentionGradient([8, 256, 4, 32]),
   mlpStep(),
   blockStep(),
-  vit(8),
+  vit('ViT-B/32', 1),
+  vit('ViT-B/32', 8, { memory }),
+  vit('ViT-L/14', 1, { peers: native }),
+  vit('ViT-L/14', 8, { peers: native, memory }),
   clipInStep(),
 ];
 
@@ -76,6 +81,6 @@ export const gpuWorks: readonly Work[] = [
   mlpStep(),
   blockStep(),
   blockStep({ batch: 64, tokens: 256, width: 512, depth: 1, heads: 8 }),
-  vit(64),
+  vit('ViT-B/32', 64),
   clipInStep(),
 ];

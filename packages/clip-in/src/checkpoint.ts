@@ -9,7 +9,12 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readSafetensors, type TensorRecord, type WrittenFile, writeSafetensors } from './safetensors';
+import {
+  readSafetensors,
+  type TensorRecord,
+  type WrittenFile,
+  writeSafetensors,
+} from './weights/safetensors';
 
 /** A value that JSON can hold. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };

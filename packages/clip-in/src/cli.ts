@@ -1,6 +1,6 @@
 /** The command `clip-in`: runs the command line, and says in one message what went wrong. */
 import { commandLine } from './commandLine';
-import * as commands from './commands';
+import { commands } from './commands';
 
 try {
   await commandLine(commands).parseAsync();

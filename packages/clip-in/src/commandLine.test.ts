@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { commandLine } from './commandLine';
-import type { CommandOptions, Commands, EvalOptions, RunOptions } from './commandOptions';
+import { demoCommand } from './commands/demo';
+import { type EvalOptions, evalCommand } from './commands/eval';
+import type { CommandOptions, RunOptions } from './commands/shared';
+import { trainCommand } from './commands/train';
 
 let printed: string[];
 let calls: [name: string, given: RunOptions | EvalOptions][];
@@ -28,13 +31,12 @@ async function type(line: string): Promise<void> {
       calls.push([name, given]);
       await during(given);
     };
-  const commands: Commands = {
-    demoSettings: { out: 'runs/demo', training: { steps: 7, warmup: 1 } },
-    runTrain: record('train'),
-    runEval: record('eval'),
-    runDemo: record('demo'),
-  };
-  const program = commandLine(commands);
+  const demoSettings = { out: 'runs/demo', training: { steps: 7, warmup: 1 } };
+  const program = commandLine([
+    trainCommand(record('train')),
+    evalCommand(record('eval')),
+    demoCommand(record('demo'), demoSettings),
+  ]);
   for (const command of [program, ...program.commands]) {
     command
       .exitOverride()

@@ -29,6 +29,7 @@ export {
   type ModelConfig,
   type ModelName,
   type TextConfig,
+  type TowerConfig,
   type VisionConfig,
   withRotaryText,
 } from './configurations';
@@ -43,6 +44,18 @@ export {
   type Similarities,
 } from './evaluation/measure';
 // The losses
+// Models for other runtimes
+export { type ExportedModel, exportOnnx, type OnnxFiles } from './export/export-onnx';
+export {
+  type NamedWeight,
+  type OnnxAttributes,
+  type OnnxDType,
+  OnnxGraph,
+  type OnnxGraphOptions,
+  type OnnxShape,
+  type OnnxWeight,
+  type StoredWeight,
+} from './export/onnx-graph';
 export {
   clipLoss,
   distillationLoss,
@@ -50,6 +63,7 @@ export {
   hardNegativeLoss,
   negClipLoss,
   type Pairs,
+  sigmoidLoss,
   tripletClipLoss,
 } from './losses';
 export {
@@ -66,15 +80,18 @@ export {
   type DualEncoderOptions,
   type DualEncoderParams,
   dualEncoder,
+  type ImageTower,
   imageTower,
   initialLogitScale,
+  initialSigmoid,
+  logits,
   maxLogitScale,
+  type TextTower,
   textTower,
 } from './model';
 export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
-export type { StoredDType, StoredTensor, TensorRecord } from './safetensors';
 export type { StepLog } from './training/log';
 // Training
 export {
@@ -114,3 +131,6 @@ export {
   type World,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
+// Published weights
+export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';

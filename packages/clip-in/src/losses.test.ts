@@ -1,8 +1,10 @@
+import { grad } from '@clipin/autograd';
 import { createReferenceDevice } from '@clipin/kernel';
 import { concatenate, setDefaultDevice, type Tensor, tensor } from '@clipin/tensor';
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
+import torch from './fixtures/sigmoid-loss.json';
 import {
   clipLoss,
   distillationLoss,
@@ -10,6 +12,7 @@ import {
   hardNegativeLoss,
   negClipLoss,
   type Pairs,
+  sigmoidLoss,
   tripletClipLoss,
 } from './losses';
 
@@ -135,5 +138,95 @@ describe('losses', () => {
     ]);
     await near(distillationLoss(rows, rows), 0);
     await near(distillationLoss(rows, rows.neg()), 2);
+  });
+});
+
+describe('sigmoid loss', () => {
+  const biases = fc.double({ min: -15, max: 5, noNaN: true });
+  const expectedLoss = (images: Rows, texts: Rows, scale: number, bias: number): number => {
+    const all = images.flatMap((image, i) =>
+      texts.map((text, j) => Math.log1p(Math.exp((i === j ? -1 : 1) * (scale * dot(image, text) + bias)))),
+    );
+    return all.reduce((sum, loss) => sum + loss, 0) / images.length;
+  };
+
+  it('has the value and the gradients of PyTorch', async () => {
+    const at = {
+      images: tensor(torch.images),
+      texts: tensor(torch.texts),
+      scale: tensor(torch.scale),
+      bias: tensor(torch.bias),
+    };
+    const lossOf = ({ scale, bias, ...both }: typeof at) => sigmoidLoss(both, scale, bias);
+    await near(lossOf(at), torch.loss);
+    const found = grad(lossOf)(at);
+    for (const [name, wanted] of Object.entries(torch.gradients)) {
+      const values = await found[name as keyof typeof at].data();
+      [wanted].flat(2).forEach((value, i) => {
+        expect(values[i]).toBeCloseTo(value, 12);
+      });
+    }
+  });
+
+  it('is the sum over all combinations', async () => {
+    await checkProperty(
+      fc.asyncProperty(cases, biases, async ({ scale, sets: [images, texts] }, bias) => {
+        const loss = sigmoidLoss(pairs(images, texts), tensor(scale), tensor(bias));
+        await near(loss, expectedLoss(images, texts, scale, bias));
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('does not change when images and texts change roles, or the pairs their order', async () => {
+    await checkProperty(
+      fc.asyncProperty(cases, biases, async ({ scale, sets: [images, texts] }, bias) => {
+        const [s, b] = [tensor(scale), tensor(bias)];
+        const loss = await sigmoidLoss(pairs(images, texts), s, b).item();
+        await near(sigmoidLoss(pairs(texts, images), s, b), loss);
+        await near(sigmoidLoss(pairs([...images].reverse(), [...texts].reverse()), s, b), loss);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('has the gradient of central differences', async () => {
+    await checkProperty(
+      fc.asyncProperty(cases, biases, fc.nat(1000), async ({ scale, sets: [images, texts] }, bias, seed) => {
+        const flat = [...images.flat(), ...texts.flat(), scale, bias];
+        const [n, width] = [images.length, images[0]?.length ?? 0];
+        const lossOf = (x: Tensor) => {
+          const rows = (from: number) => x.slice([from * width, (from + n) * width]).reshape([n, width]);
+          const end = x.slice([-2]);
+          return sigmoidLoss(
+            { images: rows(0), texts: rows(n) },
+            end.slice([0, 1]).squeeze(0),
+            end.slice([1]).squeeze(0),
+          );
+        };
+        const direction = flat.map((_, i) => Math.sin(seed + 1.7 * i));
+        const at = (by: number) =>
+          lossOf(tensor(flat.map((x, i) => x + by * (direction[i] as number)))).item();
+        const h = 1e-4;
+        const [a, b, c, d] = [await at(-2 * h), await at(-h), await at(h), await at(2 * h)];
+        const slope = (8 * (c - b) - (d - a)) / (12 * h);
+        const gradient = await grad(lossOf)(tensor(flat)).data();
+        const along = direction.reduce((sum, x, i) => sum + x * (gradient[i] as number), 0);
+        expect(Math.abs(along - slope)).toBeLessThan(1e-7 * (1 + Math.abs(slope)));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('does not overflow, and refuses what are no pairs', async () => {
+    const [right, wrong] = [
+      [1, 0],
+      [-1, 0],
+    ];
+    await near(sigmoidLoss(pairs([right], [wrong]), tensor(5000), tensor(0)), 5000);
+    await near(sigmoidLoss(pairs([right], [right]), tensor(5000), tensor(0)), 0);
+    expect(() => sigmoidLoss(pairs([right, wrong], [right]), tensor(1), tensor(0))).toThrow(
+      '2 images and 1 texts are no pairs',
+    );
   });
 });

@@ -1,10 +1,10 @@
 /**
- * The losses: CLIP, NegCLIP, TripletCLIP, CLIP-IN's symmetric hard negatives, and distillation. Embeddings are rows of
+ * The losses: CLIP, SigLIP, NegCLIP, TripletCLIP, CLIP-IN's symmetric hard negatives, and distillation. Embeddings are rows of
  * unit length, `[batch, width]`; `scale` is the exponential of the learned logit scale (one over the temperature).
  *
  * Notation of the CLIP-IN paper (arXiv 2508.02329): I images, T texts, s source and t target of an edit.
  */
-import { arange, concatenate, logSumExp, type Tensor, where } from '@clipin/tensor';
+import { arange, concatenate, eye, logSumExp, stack, type Tensor, where, zerosLike } from '@clipin/tensor';
 
 /** Embeddings of a batch of image-text pairs: row `i` of one belongs to row `i` of the other. */
 export interface Pairs {
@@ -48,6 +48,23 @@ export const clipLoss = ({ images, texts }: Pairs, scale: Tensor): Tensor =>
   infoNce(images, texts, scale)
     .add(infoNce(texts, images, scale))
     .mul(0.5);
+
+/**
+ * SigLIP (Zhai et al. 2023, eq. 1): every image with every text is a question of its own, whether they belong together,
+ * `−Σ log σ(z (scale · cosine + bias))` with `z` 1 for a pair and −1 for all others, summed over texts, mean over images.
+ *
+ * @param bias - added to the logits, a scalar; at the start about −10, since few of all combinations are pairs
+ */
+export function sigmoidLoss({ images, texts }: Pairs, scale: Tensor, bias: Tensor): Tensor {
+  const logits = similarity(images, texts, scale).add(bias);
+  const [rows, columns] = logits.shape as readonly [number, number];
+  if (rows !== columns) throw new RangeError(`sigmoidLoss: ${rows} images and ${columns} texts are no pairs`);
+  const wrong = logits.mul(eye(rows, { device: logits.device }).mul(-2).add(1)); // −z · logit
+  // −log σ(−x) = log(1 + exp x), without overflow.
+  return logSumExp(stack([zerosLike(wrong), wrong]), 0)
+    .sum(1)
+    .mean();
+}
 
 /**
  * NegCLIP for anchors X, positives Y and hard negatives Y′ (Yüksekgönül et al. 2023, as TripletCLIP eq. 3 writes it):

@@ -75,29 +75,39 @@ describe('pairs', () => {
   it.each<[string, number[], boolean, boolean]>([
     ['both directions right', [0.9, 0.1, 0.2, 0.8], true, true],
     ["texts right, but the first picture prefers the other's text", [0.3, 0.4, 0.2, 0.5], true, false],
-    ['both texts choose the first picture', [0.9, 0.8, 0.2, 0.3], false, false],
-    ['pictures right, texts wrong', [0.2, 0.1, 0.3, 0.4], false, false],
+    ['both texts choose the first picture', [0.9, 0.8, 0.2, 0.3], false, true],
+    ['pictures right, texts wrong', [0.2, 0.1, 0.4, 0.5], false, true],
     ['both texts choose the wrong picture', [0.1, 0.9, 0.8, 0.2], false, false],
-    ['a tie of the first text', [0.5, 0.1, 0.5, 0.9], false, false],
-    ['a tie of the second text', [0.9, 0.5, 0.1, 0.5], false, false],
+    ['a tie of the first text', [0.5, 0.1, 0.5, 0.9], false, true],
+    ['a tie of the second text', [0.9, 0.5, 0.1, 0.5], false, true],
     ['a tie of a picture only', [0.5, 0.5, 0.2, 0.9], true, false],
+    ['all ties', [0.5, 0.5, 0.5, 0.5], false, false],
     ['NaN', [NaN, 0, 0, 1], false, false],
-  ])('%s', (_, scores, texts, both) => {
-    expect(pairCorrect(of(...scores))).toEqual({ textToImage: [texts], bothDirections: [both] });
+  ])('%s', (_, scores, texts, images) => {
+    expect(pairCorrect(of(...scores))).toEqual({
+      textToImage: [texts],
+      imageToText: [images],
+      bothDirections: [texts && images],
+    });
   });
 
   it("is the official script's softmax over the two pictures", () => {
+    // As it is written there: whatever is not the first picture is the second.
     const official = ([s00, s01, s10, s11]: number[]) => {
-      const chance = (own: number, other: number) =>
-        Math.exp(100 * own) / (Math.exp(100 * own) + Math.exp(100 * other));
-      return chance(s00!, s10!) > 0.5 && chance(s11!, s01!) > 0.5;
+      const first = (a: number, b: number) =>
+        Math.exp(100 * a) / (Math.exp(100 * a) + Math.exp(100 * b)) > 0.5 ? 'img1' : 'img2';
+      return first(s00!, s10!) === 'img1' && first(s01!, s11!) === 'img2';
     };
     const cosine = fc.integer({ min: -100, max: 100 }).map((value) => value / 100);
     checkProperty(
       fc.property(fc.array(cosine, { minLength: 4, maxLength: 4 }), (scores) => {
-        expect(pairCorrect(of(...scores)).textToImage[0]).toBe(official(scores));
+        const tie = scores[1] === scores[3];
+        expect(pairCorrect(of(...scores)).textToImage[0]).toBe(!tie && official(scores));
       }),
     );
+    // The one difference: there a tie of the second text is right.
+    expect(official([0.9, 0.5, 0.1, 0.5])).toBe(true);
+    expect(official([0.5, 0.5, 0.5, 0.5])).toBe(false);
   });
 
   it('random embeddings are right in a quarter, and independent scores both ways in a sixth', () => {

@@ -60,9 +60,11 @@ export function retrieval(similarity: Float32Array, n: number, ks: readonly numb
 
 /** Whether pairs of pictures were told apart, one value a pair. */
 export interface PairVerdicts {
-  /** MMVP's rule: each of the two texts chooses its own picture. */
+  /** MMVP's rule, and Winoground's image score: each of the two texts chooses its own picture. */
   readonly textToImage: readonly boolean[];
-  /** The stricter rule: besides, each of the two pictures chooses its own text. */
+  /** Winoground's text score: each of the two pictures chooses its own text. */
+  readonly imageToText: readonly boolean[];
+  /** Both of them, Winoground's group score. */
   readonly bothDirections: readonly boolean[];
 }
 
@@ -71,21 +73,27 @@ export interface PairVerdicts {
  * softmax over the two pictures must give its own more than one half, which is to say, its own is the more similar
  * one. A pair is right if both texts are. Independent guesses are right in 25 percent (both directions: 16.7).
  *
+ * That script takes the second picture wherever the first is not preferred, so that a tie of the second text is right
+ * there and wrong here; ties of the first text, and so a model that always ties, are wrong in both.
+ *
  * @param scores - `[pairs, 2, 2]`, picture by text
  */
 export function pairCorrect(scores: Float32Array): PairVerdicts {
   if (scores.length % 4 !== 0)
     throw new RangeError(`pairCorrect: ${scores.length} scores are not [pairs, 2, 2]`);
   const textToImage: boolean[] = [];
-  const bothDirections: boolean[] = [];
+  const imageToText: boolean[] = [];
   for (let at = 0; at < scores.length; at += 4) {
     // Rows are pictures, columns texts: `other0` is the second picture with the first text.
     const [own0, other1, other0, own1] = [scores[at]!, scores[at + 1]!, scores[at + 2]!, scores[at + 3]!];
-    const texts = own0 > other0 && own1 > other1;
-    textToImage.push(texts);
-    bothDirections.push(texts && own0 > other1 && own1 > other0);
+    textToImage.push(own0 > other0 && own1 > other1);
+    imageToText.push(own0 > other1 && own1 > other0);
   }
-  return { textToImage, bothDirections };
+  return {
+    textToImage,
+    imageToText,
+    bothDirections: textToImage.map((right, i) => right && imageToText[i]!),
+  };
 }
 
 /** Pair accuracy as benchmarks print it. */
@@ -109,19 +117,40 @@ export interface PairReport {
 export function pairReport(scores: Float32Array, patterns: readonly string[]): PairReport {
   checkSize('pairReport', scores, patterns.length * 4, `[${patterns.length}, 2, 2]`);
   const verdicts = pairCorrect(scores);
-  const names = [...new Set(patterns)];
-  const perPatternOf = (right: readonly boolean[]) =>
-    Object.fromEntries(names.map((name) => [name, percent(right.filter((_, i) => patterns[i] === name))]));
-  const perPattern = perPatternOf(verdicts.textToImage);
+  const shares = sharesOf(verdicts.textToImage, patterns);
   return {
-    pairAccuracy: mean(Object.values(perPattern)),
-    perPattern,
-    bothDirections: mean(Object.values(perPatternOf(verdicts.bothDirections))),
-    counts: Object.fromEntries(
-      names.map((name) => [name, patterns.filter((pattern) => pattern === name).length]),
-    ),
+    pairAccuracy: meanShare(shares),
+    perPattern: Object.fromEntries(shares.map(({ name, value }) => [name, value])),
+    bothDirections: meanShare(sharesOf(verdicts.bothDirections, patterns)),
+    counts: Object.fromEntries(shares.map(({ name, count }) => [name, count])),
   };
 }
+
+/** How much of a group is right. */
+export interface Share {
+  readonly name: string;
+  /** Percent. */
+  readonly value: number;
+  readonly count: number;
+}
+
+/** The share of right ones in each group, in the order in which the groups first come. */
+export function sharesOf(right: readonly boolean[], groups: readonly string[]): readonly Share[] {
+  const members = new Map<string, boolean[]>();
+  for (const [i, group] of groups.entries()) {
+    const verdicts = members.get(group) ?? [];
+    members.set(group, verdicts);
+    verdicts.push(right[i]!);
+  }
+  return [...members].map(([name, verdicts]) => ({ name, value: percent(verdicts), count: verdicts.length }));
+}
+
+/** The mean of shares, each weighing the same. */
+export const meanShare = (shares: readonly Share[]): number => mean(shares.map(({ value }) => value));
+
+/** Whether one score is higher than each of the others. */
+export const isHighest = (scores: ArrayLike<number>, right: number): boolean =>
+  rankOf(scores.length, right, (candidate) => scores[candidate]!) === 1;
 
 /**
  * One embedding for each class from those of its prompts: normalised, averaged, normalised again (Radford et al. 2021,

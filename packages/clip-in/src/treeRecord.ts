@@ -1,6 +1,6 @@
 /** Between a tree of tensors and the named arrays of a checkpoint. A tensor's path in the tree is its name. */
 import { evaluate, type Leaf, leaves, type Tensor, tensor, withLeaves } from '@clipin/tensor';
-import type { StoredTensor, TensorRecord } from './safetensors';
+import type { StoredTensor, TensorRecord } from './weights/safetensors';
 
 /**
  * Computes the tensors of a tree and copies them to the host.

@@ -37,10 +37,20 @@ export {
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
 export type { Pixels } from './images/resample';
-export { type Box, ImageError, type ImageFile, type ImageSource } from './images/source';
+export {
+  type Box,
+  ImageError,
+  type ImageFile,
+  type ImageSource,
+  nameOf,
+  partsOf,
+  readSource,
+} from './images/source';
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';
+// Seeded draws
+export { type Random, randomAt } from './random';
 export { itemPhrase, longCaption, type Mention, shortCaption, WORDINGS } from './scenes/captions';
 
 // Pixels and ids

@@ -1,8 +1,8 @@
 /** Multi-head self-attention. The product itself is `attention` of `@clipin/tensor`. */
-import { arange, attention, type Tensor } from '@clipin/tensor';
+import { arange, attention, softmax, type Tensor, where } from '@clipin/tensor';
 import { checkDivides, checkInput, checkSizes } from './check';
 import { type Initializer, lecunNormal } from './initializers';
-import { initEach, type Layer, layer } from './layer';
+import { initEach, type Layer } from './layer';
 import { type LinearParams, linear } from './linear';
 import { type RotaryTables, rotate, tablesAt } from './rotary';
 
@@ -38,6 +38,15 @@ export interface AttentionContext {
    * keys and values. Default: all tokens, in order.
    */
   readonly queries?: Tensor;
+  /** Other tokens `[batch, probes, width]` that ask instead, and see all of `x`: cross-attention. Default: none. */
+  readonly probes?: Tensor;
+}
+
+/** Attention as a layer, and how it spreads its looks. */
+export interface MultiHeadAttention
+  extends Layer<AttentionParams, [x: Tensor, context?: AttentionContext], Tensor> {
+  /** How much each query looks at each token: `[batch, heads, queries, tokens]`; over the tokens they add up to 1. */
+  weights(params: AttentionParams, x: Tensor, context?: AttentionContext): Tensor;
 }
 
 /**
@@ -50,29 +59,53 @@ export function multiHeadAttention({
   causal = false,
   bias = true,
   init = { input: lecunNormal, output: lecunNormal },
-}: MultiHeadAttentionOptions): Layer<AttentionParams, [x: Tensor, context?: AttentionContext], Tensor> {
+}: MultiHeadAttentionOptions): MultiHeadAttention {
   checkSizes('multiHeadAttention', { width, heads });
   checkDivides('multiHeadAttention', ['width', width], ['heads', heads]);
   const input = linear(width, width, { bias, init: init.input });
   const output = linear(width, width, { bias, init: init.output });
-  return layer({
+  const inHeads = (map: LinearParams, from: Tensor) => {
+    const [batch, tokens] = from.shape as readonly [number, number, number];
+    return input.apply(map, from).reshape([batch, tokens, heads, width / heads]);
+  };
+  const place = (y: Tensor, tables?: RotaryTables) => (tables ? rotate(y, tables) : y);
+  /** Queries and keys `[batch, tokens, heads, dim]`. */
+  const asked = (params: AttentionParams, x: Tensor, { rotary, queries, probes }: AttentionContext) => {
+    checkInput('multiHeadAttention', x, ['batch', 'tokens', width]);
+    if (probes) checkInput('multiHeadAttention probes', probes, [x.shape[0] as number, 'probes', width]);
+    return {
+      query: probes
+        ? inHeads(params.query, probes)
+        : place(inHeads(params.query, tokensAt(x, queries)), rotary && tablesAt(rotary, queries)),
+      key: place(inHeads(params.key, x), rotary),
+    };
+  };
+  return {
     init: (key): AttentionParams => initEach(key, { query: input, key: input, value: input, out: output }),
-    apply(params, x: Tensor, { mask, rotary, queries }: AttentionContext = {}) {
-      checkInput('multiHeadAttention', x, ['batch', 'tokens', width]);
-      const [batch, tokens] = x.shape as readonly [number, number, number];
-      const inHeads = (map: LinearParams, from: Tensor) =>
-        input.apply(map, from).reshape([batch, from.shape[1] as number, heads, width / heads]);
-      const place = (y: Tensor, tables?: RotaryTables) => (tables ? rotate(y, tables) : y);
-      const hidden = queries ? maskOfQueries(queries, tokens, causal, mask) : mask;
-      const { result } = attention(
-        place(inHeads(params.query, tokensAt(x, queries)), rotary && tablesAt(rotary, queries)),
-        place(inHeads(params.key, x), rotary),
-        inHeads(params.value, x),
-        { causal: causal && !queries, ...(hidden && { mask: hidden }) },
-      );
-      return output.apply(params.out, result.reshape([batch, result.shape[1] as number, width]));
+    apply(params, x: Tensor, context: AttentionContext = {}) {
+      const { query, key } = asked(params, x, context);
+      const { mask, queries, probes } = context;
+      const hidden = queries ? maskOfQueries(queries, x.shape[1] as number, causal, mask) : mask;
+      const { result } = attention(query, key, inHeads(params.value, x), {
+        causal: causal && !queries && !probes,
+        ...(hidden && { mask: hidden }),
+      });
+      const [batch, asking] = result.shape as readonly [number, number, number, number];
+      return output.apply(params.out, result.reshape([batch, asking, width]));
     },
-  });
+    weights(params: AttentionParams, x: Tensor, context: AttentionContext = {}) {
+      const { query, key } = asked(params, x, context);
+      const { mask, probes } = context;
+      const [batch, tokens] = x.shape as readonly [number, number, number];
+      const everywhere = () => arange(tokens, { dtype: 'i32', device: x.device }).expand([batch, tokens]);
+      const seen = probes ? mask : maskOfQueries(context.queries ?? everywhere(), tokens, causal, mask);
+      const scores = query
+        .transpose([0, 2, 1, 3])
+        .matmul(key.transpose([0, 2, 3, 1]))
+        .mul((width / heads) ** -0.5);
+      return softmax(seen ? where(seen, scores, Number.NEGATIVE_INFINITY) : scores, -1);
+    },
+  };
 }
 
 /** The tokens at positions `[batch, queries]`, or all: `[batch, tokens, width]` → `[batch, queries, width]`. */

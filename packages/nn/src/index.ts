@@ -18,9 +18,17 @@ export {
   type AttentionContext,
   type AttentionParams,
   keyMask,
+  type MultiHeadAttention,
   type MultiHeadAttentionOptions,
   multiHeadAttention,
 } from './attention';
+export {
+  type AttentionPool,
+  type AttentionPoolContext,
+  type AttentionPoolOptions,
+  type AttentionPoolParams,
+  attentionPool,
+} from './attention-pool';
 export { dropout } from './dropout';
 export {
   heNormal,
@@ -42,16 +50,45 @@ export {
 } from './linear';
 export { type MlpOptions, type MlpParams, mlp } from './mlp';
 export { type PatchEmbeddingOptions, type PatchEmbeddingParams, patchEmbedding } from './patch-embedding';
-export { type RotaryOptions, type RotaryTables, rotaryEmbedding, rotaryTables, rotate } from './rotary';
+export {
+  cutPatches,
+  type ImagePatches,
+  type PatchedImages,
+  type PatchedImagesOptions,
+  type PatchGridOptions,
+  patchedImages,
+  patchGrid,
+} from './patched-images';
+export {
+  type GridMethod,
+  type GridShape,
+  gridWeights,
+  type ResizePositionsOptions,
+  resizePositions,
+  type StretchPositionsOptions,
+  stretchPositions,
+} from './position-grid';
+export {
+  type NtkOptions,
+  ntkBase,
+  type RotaryOptions,
+  type RotaryTables,
+  rotaryEmbedding,
+  rotaryTables,
+  rotate,
+} from './rotary';
 export { countParameters, summary } from './summary';
 export {
+  keptPositions,
   type PackedTexts,
   type TextTransformerOptions,
   type TextTransformerParams,
   textTransformer,
 } from './text-transformer';
 export {
+  type BlockContext,
   type BlockParams,
+  type TransformerBlock,
   type TransformerContext,
   type TransformerOptions,
   type TransformerStackOptions,
@@ -59,6 +96,8 @@ export {
   transformerBlock,
 } from './transformer';
 export {
+  type ImageFeatures,
+  type VisionTransformer,
   type VisionTransformerOptions,
   type VisionTransformerParams,
   visionTransformer,

@@ -28,6 +28,7 @@ import {
   linear,
   mlp,
   multiHeadAttention,
+  ntkBase,
   type ParamsOf,
   patchEmbedding,
   relu,
@@ -242,6 +243,15 @@ describe('rotary positions', () => {
     );
   });
 
+  it('have the base of TULIP for longer texts', () => {
+    // theta' of the two stages of TULIP, and of its flags as they are printed.
+    expect(Math.round(ntkBase({ dim: 64, from: 77, to: 248 }))).toBe(206_278);
+    expect(Math.round(ntkBase({ dim: 64, from: 77, to: 248, factor: 2 }))).toBe(57_472);
+    expect(Math.round(ntkBase({ dim: 64, from: 248, to: 231 }))).toBe(4_402);
+    expect(ntkBase({ dim: 64, from: 77, to: 77, base: 500 })).toBe(500);
+    expect(() => ntkBase({ dim: 64, from: 248, to: 77 })).toThrow('ntkBase: from 248 to 77 tokens');
+  });
+
   it('refuse odd heads and other shapes', () => {
     expect(() => rotaryEmbedding(zeros([1, 2, 1, 3]))).toThrow('heads are 3 wide; wants an even width');
     expect(() => rotaryEmbedding(zeros([2, 4]))).toThrow('rotaryEmbedding: the input is Tensor(f32[2, 4]');
@@ -332,7 +342,7 @@ describe('a transformer that is asked for some tokens', () => {
     const form = fc.record({ causal: fc.boolean(), rotary: fc.boolean(), depth: fc.constantFrom(1, 2) });
     await checkProperty(
       fc.asyncProperty(form, masks, queries, fc.nat(1000), async (options, mask, wanted, seed) => {
-        const stack = transformer({ width: 8, heads: 2, mlpRatio: 1, ...options });
+        const stack = transformer({ width: 8, heads: 2, mlpHidden: 8, ...options });
         const params = evaluate(stack.init(randomKey(seed)));
         const x = evaluate(normal(randomKey(seed + 1), [2, 5, 8]));
         const context = mask ? { mask } : {};

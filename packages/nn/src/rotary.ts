@@ -13,6 +13,35 @@ export interface RotaryOptions {
   readonly offset?: number;
 }
 
+/** How far a rotary tower is stretched. */
+export interface NtkOptions {
+  /** Width of a head. */
+  readonly dim: number;
+  /** Context length that the tower was trained for. */
+  readonly from: number;
+  /** Context length that it is to have. */
+  readonly to: number;
+  /** How strongly it is stretched. Default: 8, as in TULIP. */
+  readonly factor?: number;
+  /** The base before. Default: 10000. */
+  readonly base?: number;
+}
+
+/**
+ * The base of rotary positions for a longer context, by "dynamic NTK" scaling as in TULIP's second stage:
+ * `base · (factor · to/from − (factor − 1))^(dim/(dim − 2))`.
+ *
+ * @throws RangeError when the factor does not become positive, as with `to` much smaller than `from`
+ */
+export function ntkBase({ dim, from, to, factor = 8, base = 10000 }: NtkOptions): number {
+  const stretch = (factor * to) / from - (factor - 1);
+  if (!(stretch > 0) || dim <= 2)
+    throw new RangeError(
+      `ntkBase: from ${from} to ${to} tokens by ${factor} with heads ${dim} wide has no base`,
+    );
+  return base * stretch ** (dim / (dim - 2));
+}
+
 /** Cosines and signed sines, `[tokens, 1, dim]`, or `[batch, tokens, 1, dim]`. One table serves all layers. */
 export interface RotaryTables {
   readonly cos: Tensor;

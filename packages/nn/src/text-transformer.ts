@@ -1,5 +1,8 @@
-/** The text tower of CLIP (Radford et al. 2021), with its learned positions or with CLIP-IN's rotary ones. */
-import { argMax, type Key, Tensor } from '@clipin/tensor';
+/**
+ * The text tower of CLIP (Radford et al. 2021), of SigLIP (Zhai et al. 2023), of Long-CLIP (Zhang et al. 2024), and the rotary
+ * one of TULIP and CLIP-IN. They differ in positions, mask and pooling; the options name that.
+ */
+import { argMax, concatenate, full, type Key, Tensor, zeros } from '@clipin/tensor';
 import { checkInput, checkSizes } from './check';
 import { scaledNormal } from './initializers';
 import { initEach, type Layer, layer } from './layer';
@@ -16,24 +19,45 @@ import {
 export interface TextTransformerParams {
   /** `[vocabulary, width]` */
   readonly tokens: EmbeddingParams;
-  /** `[contextLength, width]`; only where positions are absolute. */
+  /** `[contextLength, width]`; only where positions are absolute or stretched. */
   readonly positions?: Tensor;
+  /** `[contextLength, width]`; only where positions are stretched: those from 20 on. */
+  readonly stretchedPositions?: Tensor;
   readonly blocks: readonly BlockParams[];
   readonly lnFinal: LayerNormParams;
   /** `[width, outputs]` */
   readonly projection: Tensor;
+  /** `[outputs]`; only where the projection has a bias. */
+  readonly projectionBias?: Tensor;
 }
 
-/** Options of `textTransformer`. */
+/** How many of the first positions Long-CLIP leaves as CLIP learned them. */
+export const keptPositions = 20;
+
+/** Options of `textTransformer`. The defaults are CLIP's. */
 export interface TextTransformerOptions extends TransformerOptions {
-  /** Number of token ids. The end token's is the largest in every sequence. */
+  /** Number of token ids. */
   readonly vocabulary: number;
-  /** Most tokens of a sequence, start and end token included. Shorter ones cost less and give the same embedding. */
+  /** Most tokens of a sequence, start and end token included. */
   readonly contextLength: number;
   /** Width of the embedding. */
   readonly outputs: number;
-  /** A learned vector for each position, or rotation of queries and keys. Default: `absolute`. */
-  readonly positions?: 'absolute' | 'rotary';
+  /**
+   * A learned vector for each position; the same in Long-CLIP's two tables, of which one gives the first 20 positions and is not
+   * trained, and the other the rest; or rotation of queries and keys. Default: `absolute`.
+   */
+  readonly positions?: 'absolute' | 'stretched' | 'rotary';
+  /** Base of rotary positions. Default: 10000. See `ntkBase` for a longer context than the tower was trained for. */
+  readonly rotaryBase?: number;
+  /** A token sees itself and those before it only. SigLIP's see all. Default: true. */
+  readonly causal?: boolean;
+  /**
+   * Which token stands for the text: the end token, whose id is the largest of every sequence, or the last of
+   * `contextLength`, which may be padding (SigLIP). Default: `end`.
+   */
+  readonly pool?: 'end' | 'last';
+  /** A bias of the projection. SigLIP has one. Default: false. */
+  readonly projectionBias?: boolean;
 }
 
 /**
@@ -54,59 +78,92 @@ export interface PackedTexts {
 }
 
 /**
- * Token embeddings, causal blocks, `lnFinal` and projection of the first token with the largest id, which is the end token:
- * ids `[batch, tokens]` → `[batch, outputs]`, not normalized. What follows the end token has no effect. Packed texts give the
- * same, `[count, outputs]`.
+ * Token embeddings, blocks, pool, `lnFinal` and projection: ids `[batch, tokens]` → `[batch, outputs]`, not normalized.
+ *
+ * With the pool `end` and causal blocks what follows the end token has no effect, so that shorter sequences cost less and give
+ * the same; packed texts too give the same, `[count, outputs]`. In all other towers padding takes part: they want sequences of
+ * just `contextLength` tokens and refuse others.
  */
 export function textTransformer(
   options: TextTransformerOptions,
 ): Layer<TextTransformerParams, [texts: Tensor | PackedTexts], Tensor> {
-  const { vocabulary, contextLength, width, outputs, positions = 'absolute' } = options;
+  const { vocabulary, contextLength, width, outputs, epsilon = 1e-5 } = options;
+  const { positions = 'absolute', rotaryBase = 10000, causal = true, pool = 'end' } = options;
   checkSizes('textTransformer', { vocabulary, contextLength, width, outputs });
+  const ignoresPadding = causal && pool === 'end';
   const tokens = embedding(vocabulary, width);
-  const blocks = transformer({ ...options, causal: true, rotary: positions === 'rotary' });
-  const lnFinal = layerNorm(width);
+  const blocks = transformer({ ...options, causal, rotary: positions === 'rotary' && { base: rotaryBase } });
+  const lnFinal = layerNorm(width, { epsilon });
+  const table = { init: (key: Key) => scaledNormal(0.01)(key, [contextLength, width]) };
   const layers = {
     tokens,
-    ...(positions === 'absolute' && {
-      positions: { init: (key: Key) => scaledNormal(0.01)(key, [contextLength, width]) },
-    }),
+    ...(positions !== 'rotary' && { positions: table }),
+    ...(positions === 'stretched' && { stretchedPositions: table }),
     blocks,
     lnFinal,
     projection: { init: (key: Key) => scaledNormal(width ** -0.5)(key, [width, outputs]) },
+    ...(options.projectionBias && {
+      projectionBias: { init: ({ device }: Key) => zeros([outputs], { device }) },
+    }),
   };
+
+  function check(ids: Tensor, packed: boolean): void {
+    checkInput('textTransformer', ids, ['batch', 'tokens'], ['i32', 'u32']);
+    const length = ids.shape[1] as number;
+    const least = ignoresPadding ? 1 : contextLength;
+    if (length < least || length > contextLength) {
+      throw new RangeError(
+        `textTransformer: sequences of ${length} tokens; wants ${least === 1 ? '1 to ' : ''}${contextLength} (contextLength)` +
+          (ignoresPadding ? '' : ', since this tower reads the padding too'),
+      );
+    }
+    if (packed && !ignoresPadding) {
+      throw new RangeError(
+        'textTransformer: packed texts have no padding, and this tower reads it; wants ids',
+      );
+    }
+  }
+
+  /** Which token of each sequence is wanted, `[batch, 1]`. */
+  const wanted = (ids: Tensor): Tensor => {
+    if (pool === 'end') return argMax(ids).expandDims(1);
+    const [batch, length] = ids.shape as readonly [number, number];
+    return full([batch, 1], length - 1, { dtype: 'i32', device: ids.device });
+  };
+
   return layer({
     init: (key): TextTransformerParams => initEach(key, layers),
     apply(params, texts: Tensor | PackedTexts) {
       const packed = texts instanceof Tensor ? undefined : texts;
       const ids = texts instanceof Tensor ? texts : texts.ids;
-      checkInput('textTransformer', ids, ['batch', 'tokens'], ['i32', 'u32']);
-      const length = ids.shape[1] as number;
-      if (length < 1 || length > contextLength) {
-        throw new RangeError(
-          `textTransformer: sequences of ${length} tokens; wants 1 to ${contextLength} (contextLength)`,
-        );
-      }
+      check(ids, packed !== undefined);
       const embedded = tokens.apply(params.tokens, ids);
+      const learned = learnedPositions(params);
       const places =
-        params.positions &&
-        (packed ? params.positions.gather(packed.positions) : params.positions.slice([0, length]));
+        learned && (packed ? learned.gather(packed.positions) : learned.slice([0, ids.shape[1] as number]));
       const features = blocks.apply(
         params.blocks,
         places ? embedded.add(places) : embedded,
-        packed ? packedContext(packed) : { queries: argMax(ids).expandDims(1) },
+        packed ? packedContext(packed) : { queries: wanted(ids) },
       );
-      const pooled = features.reshape([-1, width]);
-      return lnFinal
-        .apply(params.lnFinal, packed ? pooled.gather(packed.slots) : pooled)
+      const projected = lnFinal
+        .apply(params.lnFinal, features.reshape([-1, width]))
         .matmul(params.projection);
+      return params.projectionBias ? projected.add(params.projectionBias) : projected;
     },
   });
 }
 
+/** One table `[contextLength, width]` of the learned positions. */
+function learnedPositions({ positions, stretchedPositions }: TextTransformerParams): Tensor | undefined {
+  if (!positions || !stretchedPositions) return positions;
+  return concatenate([positions.slice([0, keptPositions]), stretchedPositions.slice([keptPositions])]);
+}
+
 /** Tokens of one text see each other, and the end tokens are wanted. */
-const packedContext = ({ texts, positions, ends }: PackedTexts): TransformerContext => ({
+const packedContext = ({ texts, positions, ends, slots }: PackedTexts): TransformerContext => ({
   mask: texts.expandDims(2).equal(texts.expandDims(1)).expandDims(1),
   positions,
   queries: ends,
+  slots,
 });

@@ -14,14 +14,20 @@ export interface Encoders {
   texts(ids: Int32Array, length: number): Promise<Float32Array>;
 }
 
-/** Rows that a device embeds at a time; the last batch is filled up, so that one program serves all. */
-const rowsAtOnce = 64;
+/** Options of {@link encodersOf}. */
+export interface EncoderOptions {
+  /** Rows that a device embeds at a time; the last batch is filled up, so that one program serves all. Default: 64. */
+  readonly rowsAtOnce?: number;
+}
 
 /**
  * The encoders of a model, for any parameters: `encodersOf(model)(params)`. The parameters must not be donated while the
  * encoders are in use.
  */
-export function encodersOf({ config, image, text }: DualEncoder): (params: DualEncoderParams) => Encoders {
+export function encodersOf(
+  { config, image, text }: DualEncoder,
+  { rowsAtOnce = 64 }: EncoderOptions = {},
+): (params: DualEncoderParams) => Encoders {
   const embedImages = jit((p: DualEncoderParams['image'], pixels: Tensor) => image.apply(p, pixels));
   const embedTexts = jit((p: DualEncoderParams['text'], ids: Tensor) => text.apply(p, ids));
   const { imageSize } = config.vision;
@@ -29,17 +35,17 @@ export function encodersOf({ config, image, text }: DualEncoder): (params: DualE
     width: config.embedding,
     contextLength: config.text.contextLength,
     images: (pixels) =>
-      inBatches(pixels, [imageSize, imageSize, 3], config.embedding, (rows) =>
+      inBatches(pixels, [rowsAtOnce, imageSize, imageSize, 3], config.embedding, (rows) =>
         embedImages(params.image, rows),
       ),
     texts: (ids, length) =>
-      inBatches(ids, [length], config.embedding, (rows) => embedTexts(params.text, rows)),
+      inBatches(ids, [rowsAtOnce, length], config.embedding, (rows) => embedTexts(params.text, rows)),
   });
 }
 
 async function inBatches(
   data: Float32Array | Int32Array,
-  row: readonly number[],
+  [rowsAtOnce, ...row]: readonly [number, ...number[]],
   width: number,
   embed: (rows: Tensor) => Tensor,
 ): Promise<Float32Array> {

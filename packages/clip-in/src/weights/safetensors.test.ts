@@ -127,9 +127,9 @@ describe('reading', () => {
   it.each<[string, unknown, number, RegExp]>([
     [
       'an unknown dtype',
-      { a: { ...f32(0, 4), dtype: 'F64' } },
+      { a: { ...f32(0, 4), dtype: 'F4' } },
       4,
-      /"a" has dtype "F64"; known are F32, I32, U32/,
+      /"a" has dtype "F4"; known are F64, F32, F16, BF16, I64/,
     ],
     [
       'overlapping tensors',

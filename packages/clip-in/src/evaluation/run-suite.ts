@@ -1,0 +1,109 @@
+/** Runs one suite on one model: reads, embeds, scores, and says what was left out. */
+import type { ImageSource } from '@clipin/data';
+import { type Figures, type Skipped, type Suite, SuiteError } from '../benchmarks/suite';
+import { askClassification, LABELLED_IMAGES } from './classification';
+import type { Embedder } from './embedder';
+import { askQuestions, QUESTION_IMAGES } from './questions';
+import { askRetrieval, RETRIEVAL_IMAGES } from './retrieval';
+import { measured, type OnProgress, suiteError, Tally } from './stream';
+
+/** What a suite says of a model. */
+export interface SuiteResult {
+  readonly suite: string;
+  readonly title: string;
+  readonly figures: Figures;
+  /** Items that took part: questions, or images. */
+  readonly items: number;
+  /** Items that did not. */
+  readonly skipped: readonly Skipped[];
+}
+
+/** Options of {@link runSuite}. */
+export interface RunSuiteOptions {
+  /** Told after each item, and before them after some classes; how many there are is unknown where shards are read. */
+  readonly onProgress?: (what: 'items' | 'classes', ...progress: Parameters<OnProgress>) => void;
+}
+
+/**
+ * Runs a suite.
+ *
+ * @param directory - the layout of the suite
+ * @throws SuiteError if that is not what the directory is, or if nothing of it can be scored; other errors are those of the device and of the cache
+ */
+export async function runSuite(
+  suite: Suite,
+  directory: string,
+  embedder: Embedder,
+  { onProgress = () => undefined }: RunSuiteOptions = {},
+): Promise<SuiteResult> {
+  const tallyOf = (total: number | undefined) =>
+    new Tally(total, (...progress) => onProgress('items', ...progress));
+  const begin = async <T extends object>(
+    items: AsyncIterable<T | Skipped>,
+    imagesOf: (item: T) => readonly ImageSource[],
+  ) => {
+    const list = await measured(items, imagesOf);
+    return { items: list.items, tally: tallyOf(list.total) };
+  };
+
+  const score = async (): Promise<{ figures: Figures | undefined; tally: Tally }> => {
+    switch (suite.kind) {
+      case 'questions': {
+        const { items, tally } = await begin(suite.read(directory), QUESTION_IMAGES.imagesOf);
+        const answers = await askQuestions(items, embedder, tally);
+        return { figures: answers.length === 0 ? undefined : suite.score(answers), tally };
+      }
+      case 'retrieval': {
+        const images = { ...RETRIEVAL_IMAGES, ...(suite.resize && { resize: suite.resize }) };
+        const { items, tally } = await begin(suite.read(directory), images.imagesOf);
+        return { figures: await askRetrieval(items, images, embedder, tally), tally };
+      }
+      case 'classification': {
+        const task = await suite.read(directory).catch((error: unknown) => {
+          throw suiteError(error);
+        });
+        const { items, tally } = await begin(task.images, LABELLED_IMAGES.imagesOf);
+        const onClasses = (done: number) => onProgress('classes', done, task.classes.length);
+        return {
+          figures: await askClassification(task, items, suite.metric, embedder, tally, onClasses),
+          tally,
+        };
+      }
+    }
+  };
+
+  const { figures, tally } = await score();
+  if (!figures) throw nothingLeft(suite, directory, tally.skipped);
+  return {
+    suite: suite.name,
+    title: suite.title,
+    figures: withSize(suite, checked(suite, figures), tally),
+    items: tally.taken,
+    skipped: tally.skipped,
+  };
+}
+
+function nothingLeft(suite: Suite, directory: string, skipped: readonly Skipped[]): SuiteError {
+  const [first] = skipped;
+  const why = first
+    ? `all ${skipped.length} items were skipped, first ${first.skipped}: ${first.reason}`
+    : 'it has no items';
+  return new SuiteError(`nothing to score in ${directory}; ${why}\nexpected: ${suite.layout}`);
+}
+
+/** A figure that is no percentage is a fault of the suite, and never printed. */
+function checked(suite: Suite, figures: Figures): Figures {
+  const bad = [{ name: figures.metric, value: figures.main }, ...figures.rows].find(
+    ({ value }) => !(value >= 0 && value <= 100 + 1e-9),
+  );
+  if (bad) throw new Error(`${suite.name}: "${bad.name}" came out as ${bad.value}, which is no percentage`);
+  return figures;
+}
+
+/** Says so where the directory holds another number of items than the benchmark has. */
+function withSize({ size }: Suite, figures: Figures, { taken, skipped }: Tally): Figures {
+  const found = taken + skipped.length;
+  if (size === undefined || found === size) return figures;
+  const note = `The benchmark has ${size.toLocaleString('en')} items; here are ${found.toLocaleString('en')}.`;
+  return { ...figures, notes: [note, ...(figures.notes ?? [])] };
+}

@@ -1,0 +1,35 @@
+/** Files of settings, checked by a schema. */
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+
+/**
+ * A file of JSON; undefined if there is none.
+ *
+ * @throws Error naming the file if it is not JSON
+ */
+export async function readJson(file: string): Promise<unknown> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new Error(`${file}: is not JSON (${cause instanceof Error ? cause.message : cause})`, { cause });
+  }
+}
+
+/**
+ * What a schema makes of a file's content.
+ *
+ * @param what - what it should have been, for the error
+ * @throws Error naming the file and everything in it that does not fit
+ */
+export function parseAs<T>(schema: z.ZodType<T>, json: unknown, file: string, what: string): T {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  throw new Error(`${file}: is not ${what}:\n${z.prettifyError(result.error)}`);
+}

@@ -1,0 +1,138 @@
+/** Published models from files: whatever the layout, parameters, tokenizer and preprocessing that belong together. */
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import {
+  CLIP_PREPROCESS,
+  clipTokenizer,
+  type PreprocessOptions,
+  restoreTokenizer,
+  type Tokenizer,
+} from '@clipin/data';
+import { resizePositions } from '@clipin/nn';
+import { evaluate, randomKey } from '@clipin/tensor';
+import { configurations, type ModelConfig, type ModelName } from '../configurations';
+import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
+import { loadModel } from '../pretrained';
+import { describeModel } from './describe-model';
+import { digestOfParams, readParams } from './read-params';
+
+/** A model with parameters, and what belongs to it: how its texts and images are prepared. */
+export interface PretrainedModel {
+  readonly model: DualEncoder;
+  readonly params: DualEncoderParams;
+  readonly tokenizer: Tokenizer;
+  readonly preprocess: PreprocessOptions;
+  /** What it is called: the folder's or file's name, or the hub's id. */
+  readonly name: string;
+  /** A hash of the weights and the configuration, for caches: the same whatever files they came from. */
+  readonly fingerprint: string;
+  /** What no file said and had to be assumed, in sentences; `config` overrules it. Default: nothing. */
+  readonly assumptions?: readonly string[];
+}
+
+/** Options of {@link loadPretrained}. */
+export interface LoadPretrainedOptions {
+  /**
+   * The configuration, by name or whole. A bare state dictionary does not tell all of it, its activation for one: then the
+   * result says what was assumed. Default: what the files say, and what the shapes of the tensors tell.
+   */
+  readonly config?: ModelName | ModelConfig;
+  /** Side of the images, if not the model's own: the positions are resized, bicubic with antialias as in open_clip. */
+  readonly imageSize?: number;
+}
+
+/**
+ * Loads a model with its tokenizer and preprocessing.
+ *
+ * @param source - a folder of Hugging Face's `transformers` or of open_clip; a file of weights, safetensors or PyTorch's, also
+ *   OpenAI's; or what `saveModel` wrote
+ * @throws Error naming the file and what does not fit; tensors that are missing, left over or of another shape are listed
+ *   together
+ */
+export async function loadPretrained(
+  source: string,
+  { config, imageSize }: LoadPretrainedOptions = {},
+): Promise<PretrainedModel> {
+  const given = typeof config === 'string' ? named(config) : config;
+  if (!(await exists(source))) throw new Error(`${source}: there is no such file or folder`);
+  const loaded = (await isSavedModel(source)) ? await loadSaved(source) : await loadPublished(source, given);
+  return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
+}
+
+/** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
+const fingerprint = (config: ModelConfig, digest: string): string =>
+  createHash('sha256').update(JSON.stringify(config)).update(digest).digest('hex');
+
+function named(name: string): ModelConfig {
+  const found = Object.entries(configurations).find(([known]) => known === name)?.[1];
+  if (found) return found;
+  throw new Error(`there is no configuration "${name}"; there are ${Object.keys(configurations).join(', ')}`);
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  );
+
+const nameOf = (path: string): string => basename(resolve(path));
+
+/** Files by which a checkpoint of this package, or a folder of them, is known. */
+const isSavedModel = async (path: string): Promise<boolean> =>
+  (await exists(join(path, 'checkpoint.json'))) || exists(join(path, 'latest'));
+
+async function loadSaved(path: string): Promise<PretrainedModel> {
+  const { model, params, vocabulary } = await loadModel(path);
+  return {
+    model,
+    params,
+    tokenizer: restoreTokenizer(clipTokenizer(), vocabulary),
+    preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
+    name: nameOf(path),
+    fingerprint: fingerprint(model.config, await digestOfParams(params)),
+  };
+}
+
+async function loadPublished(path: string, given: ModelConfig | undefined): Promise<PretrainedModel> {
+  const { source, naming, config, tokenizer, preprocess, assumptions } = await describeModel(path, given);
+  const model = dualEncoder(config);
+  try {
+    const { params, digest } = await readParams(source, naming, model.init(randomKey(0)));
+    return {
+      model,
+      params,
+      tokenizer,
+      preprocess,
+      name: nameOf(path),
+      fingerprint: fingerprint(config, digest),
+      ...(assumptions.length > 0 && { assumptions }),
+    };
+  } finally {
+    await source.close();
+  }
+}
+
+function withImageSize(loaded: PretrainedModel, imageSize: number): PretrainedModel {
+  const { model, params, preprocess } = loaded;
+  const { vision } = model.config;
+  const grid = (side: number) => Math.floor(side / vision.patchSize);
+  if (!Number.isInteger(imageSize) || grid(imageSize) < 1) {
+    throw new RangeError(
+      `loadPretrained: imageSize ${imageSize}; wants a whole number of at least a patch, ${vision.patchSize}`,
+    );
+  }
+  const config = { ...model.config, vision: { ...vision, imageSize } };
+  const [from, to] = [grid(vision.imageSize), grid(imageSize)];
+  const positions =
+    from === to
+      ? params.image.positions
+      : evaluate(resizePositions(params.image.positions, { from: [from, from], to: [to, to] }));
+  return {
+    ...loaded,
+    model: dualEncoder(config),
+    params: { ...params, image: { ...params.image, positions } },
+    preprocess: { ...preprocess, size: imageSize },
+    fingerprint: fingerprint(config, loaded.fingerprint),
+  };
+}
