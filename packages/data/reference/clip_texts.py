@@ -175,4 +175,5 @@ def main():
     (here / 'clip-texts.json').write_text('{\n' + ',\n'.join(rows) + '\n}\n')
 
 
-main()
+if __name__ == '__main__':
+    main()

@@ -70,6 +70,7 @@ export {
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
 export { clipTokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
+export { loadTokenizer } from './text/load-tokenizer';
 export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';
 export {
   type RestrictedTokenizer,
