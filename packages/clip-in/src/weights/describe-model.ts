@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import {
   CLIP_PREPROCESS,
   clipTokenizer,
+  loadTokenizer,
   type PreprocessOptions,
   restoreTokenizer,
   SIGLIP_PREPROCESS,
@@ -22,6 +23,8 @@ import {
   OPEN_CLIP_WEIGHTS,
   otherWeights,
   PROCESSOR_CONFIG,
+  TOKENIZER_FILE,
+  TOKENIZER_FILES,
   VOCABULARY_FILE,
   weightsAmong,
 } from './model-files';
@@ -130,18 +133,35 @@ async function tokenizerOf(
     const vocabulary = parseAs(vocabularySchema, json, file, 'a cut vocabulary');
     return { tokenizer: restoreTokenizer(clipTokenizer(), vocabulary), tokenizerFiles: [] };
   }
-  return { tokenizer: within(config, clipTokenizer()), tokenizerFiles: [] };
+  const there = new Set(await readdir(folder));
+  const files = TOKENIZER_FILES.filter((name) => there.has(name));
+  if (files.includes(TOKENIZER_FILE) || files.includes('vocab.json')) {
+    const tokenizer = within(config, await loadTokenizer(folder));
+    return { tokenizer, tokenizerFiles: files.map((name) => join(folder, name)) };
+  }
+  const usual = clipTokenizer();
+  const tokenizer = isSiglip(config)
+    ? refusing(
+        usual,
+        `this model's texts need its own tokenizer, ${join(folder, TOKENIZER_FILE)}, which is missing`,
+      )
+    : within(config, usual);
+  return { tokenizer, tokenizerFiles: [] };
 }
 
 /** A tokenizer whose ids the text tower knows; one that says so when asked, if it does not. */
 function within({ text }: ModelConfig, tokenizer: Tokenizer): Tokenizer {
   if (text.vocabulary >= tokenizer.size) return tokenizer;
-  return {
-    ...tokenizer,
-    encode() {
-      throw new RangeError(
-        `the text tower knows ${text.vocabulary} ids and CLIP's tokenizer has ${tokenizer.size}; this model needs a tokenizer of its own`,
-      );
-    },
-  };
+  return refusing(
+    tokenizer,
+    `the text tower knows ${text.vocabulary} ids and the tokenizer has ${tokenizer.size}; this model needs a tokenizer of its own`,
+  );
 }
+
+/** A tokenizer that says why it cannot be used when it is: weights can be converted without one. */
+const refusing = (tokenizer: Tokenizer, why: string): Tokenizer => ({
+  ...tokenizer,
+  encode() {
+    throw new RangeError(why);
+  },
+});
