@@ -132,5 +132,5 @@ export {
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
 // Published weights
-export { loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';

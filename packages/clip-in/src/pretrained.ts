@@ -33,32 +33,41 @@ const tower = {
   epsilon: positive.exactOptional(),
   activation: z.enum(Object.keys(activations) as [ActivationName, ...ActivationName[]]),
 };
-const schema = z.object({
-  model: z.strictObject({
-    embedding: size,
-    vision: z.strictObject({
-      imageSize: size,
-      patchSize: size,
-      ...tower,
-      pool: z.enum(['class', 'mean', 'attention']),
-      patchBias: yes,
-      lnPre: yes,
-      projection: yes,
-      naflex: yes,
-    }),
-    text: z.strictObject({
-      vocabulary: size,
-      contextLength: size,
-      ...tower,
-      positions: z.enum(['absolute', 'stretched', 'rotary']),
-      rotaryBase: positive.exactOptional(),
-      causal: yes,
-      pool: z.enum(['end', 'last']).exactOptional(),
-      projectionBias: yes,
-    }),
-    logitBias: yes,
+/** A configuration in a file. */
+export const modelConfigSchema = z.strictObject({
+  embedding: size,
+  vision: z.strictObject({
+    imageSize: size,
+    patchSize: size,
+    ...tower,
+    pool: z.enum(['class', 'mean', 'attention']),
+    patchBias: yes,
+    lnPre: yes,
+    projection: yes,
+    naflex: yes,
   }),
-  vocabulary: z.object({ format: z.literal('clip-in vocabulary 1'), ids: z.array(z.int().min(0)) }),
+  text: z.strictObject({
+    vocabulary: size,
+    contextLength: size,
+    ...tower,
+    positions: z.enum(['absolute', 'stretched', 'rotary']),
+    rotaryBase: positive.exactOptional(),
+    causal: yes,
+    pool: z.enum(['end', 'last']).exactOptional(),
+    projectionBias: yes,
+  }),
+  logitBias: yes,
+});
+
+/** A cut vocabulary in a file. */
+export const vocabularySchema = z.object({
+  format: z.literal('clip-in vocabulary 1'),
+  ids: z.array(z.int().min(0)),
+});
+
+const schema = z.object({
+  model: modelConfigSchema,
+  vocabulary: vocabularySchema,
 });
 
 /** Saves a model as a checkpoint at `path`, replacing one of that name. */

@@ -26,14 +26,17 @@ export {
   testPairs,
 } from './evaluation';
 // Pictures from files
-export { decodeImage, type RgbImage } from './images/decode';
+export { type DecodeOptions, decodeImage, type RgbImage } from './images/decode';
+export { type NaflexImage, type NaflexOptions, naflexSize, preprocessNaflex } from './images/naflex';
 export {
   CLIP_PREPROCESS,
   type PerChannel,
   type PreprocessOptions,
   preprocess,
+  preprocessPixels,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
+export type { Pixels } from './images/resample';
 export {
   type Box,
   ImageError,
@@ -46,6 +49,8 @@ export {
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';
+// Seeded draws
+export { type Random, randomAt } from './random';
 export { itemPhrase, longCaption, type Mention, shortCaption, WORDINGS } from './scenes/captions';
 
 // Pixels and ids

@@ -51,10 +51,13 @@ export {
 export { type MlpOptions, type MlpParams, mlp } from './mlp';
 export { type PatchEmbeddingOptions, type PatchEmbeddingParams, patchEmbedding } from './patch-embedding';
 export {
+  cutPatches,
   type ImagePatches,
   type PatchedImages,
   type PatchedImagesOptions,
+  type PatchGridOptions,
   patchedImages,
+  patchGrid,
 } from './patched-images';
 export {
   type GridMethod,
@@ -83,6 +86,7 @@ export {
   textTransformer,
 } from './text-transformer';
 export {
+  type BlockContext,
   type BlockParams,
   type TransformerBlock,
   type TransformerContext,

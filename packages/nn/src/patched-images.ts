@@ -3,7 +3,7 @@
  * shape and is cut into a grid of patches of its own. Resizing the pixels is not done here.
  */
 import { type Device, type Tensor, tensor } from '@clipin/tensor';
-import { checkSizes } from './check';
+import { checkDivides, checkSizes } from './check';
 import { type GridShape, gridWeights } from './position-grid';
 
 /** Images as lists of patches, filled up to the same length. */
@@ -69,3 +69,58 @@ export function patchedImages(
 }
 
 const pointsOf = ({ shape: [rows, columns] }: ImagePatches): number => rows * columns;
+
+/** Options of `patchGrid`. */
+export interface PatchGridOptions {
+  /** Side of a patch in pixels. */
+  readonly patchSize: number;
+  /** The most patches of an image. */
+  readonly patches: number;
+}
+
+/**
+ * The grid that an image of this size is resized to, with its shape kept as well as whole patches allow: the largest of at most
+ * so many patches. The scale is found by halving an interval until it is shorter than 1e-5, as in transformers'
+ * `Siglip2ImageProcessor`, so that the grids are the same.
+ */
+export function patchGrid(
+  height: number,
+  width: number,
+  { patchSize, patches }: PatchGridOptions,
+): GridShape {
+  checkSizes('patchGrid', { height, width, patchSize, patches });
+  const precision = 1e-5;
+  const along = (side: number, scale: number) => Math.max(1, Math.ceil((side * scale) / patchSize));
+  let [fits, tooLarge] = [precision / 10, 100];
+  while (tooLarge - fits >= precision) {
+    const scale = (fits + tooLarge) / 2;
+    if (along(height, scale) * along(width, scale) <= patches) fits = scale;
+    else tooLarge = scale;
+  }
+  return [along(height, fits), along(width, fits)];
+}
+
+/**
+ * Cuts an image into patches.
+ *
+ * @param pixels - `[height, width, 3]`
+ * @param width - in pixels; like the height a multiple of the patch's side
+ */
+export function cutPatches(pixels: Float32Array, width: number, patchSize: number): ImagePatches {
+  checkSizes('cutPatches', { width, patchSize });
+  const height = pixels.length / (3 * width);
+  checkSizes('cutPatches', { height });
+  checkDivides('cutPatches', ['width', width], ['patchSize', patchSize]);
+  checkDivides('cutPatches', ['height', height], ['patchSize', patchSize]);
+  const [rows, columns] = [height / patchSize, width / patchSize];
+  const patches = new Float32Array(pixels.length);
+  const line = 3 * patchSize; // values of one row of one patch
+  for (let y = 0; y < height; y++) {
+    for (let column = 0; column < columns; column++) {
+      const patch = Math.floor(y / patchSize) * columns + column;
+      const from = 3 * y * width + column * line;
+      patches.set(pixels.subarray(from, from + line), (patch * patchSize + (y % patchSize)) * line);
+    }
+  }
+  return { patches, shape: [rows, columns] };
+}

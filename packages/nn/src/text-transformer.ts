@@ -146,9 +146,8 @@ export function textTransformer(
         places ? embedded.add(places) : embedded,
         packed ? packedContext(packed) : { queries: wanted(ids) },
       );
-      const pooled = features.reshape([-1, width]);
       const projected = lnFinal
-        .apply(params.lnFinal, packed ? pooled.gather(packed.slots) : pooled)
+        .apply(params.lnFinal, features.reshape([-1, width]))
         .matmul(params.projection);
       return params.projectionBias ? projected.add(params.projectionBias) : projected;
     },
@@ -162,8 +161,9 @@ function learnedPositions({ positions, stretchedPositions }: TextTransformerPara
 }
 
 /** Tokens of one text see each other, and the end tokens are wanted. */
-const packedContext = ({ texts, positions, ends }: PackedTexts): TransformerContext => ({
+const packedContext = ({ texts, positions, ends, slots }: PackedTexts): TransformerContext => ({
   mask: texts.expandDims(2).equal(texts.expandDims(1)).expandDims(1),
   positions,
   queries: ends,
+  slots,
 });

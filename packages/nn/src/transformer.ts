@@ -41,22 +41,31 @@ export interface TransformerStackOptions extends TransformerOptions {
   readonly rotary?: boolean | Pick<RotaryOptions, 'base'>;
 }
 
+/** What a block takes beside its tokens. */
+export interface BlockContext extends AttentionContext {
+  /**
+   * Which of the `batch · queries` tokens are computed after attention, i32 or u32 `[count]`, where queries are named: some
+   * may only fill up rows. Default: all.
+   */
+  readonly slots?: Tensor;
+}
+
 /** What a transformer takes beside its tokens. */
-export interface TransformerContext extends Pick<AttentionContext, 'mask' | 'queries'> {
+export interface TransformerContext extends Pick<BlockContext, 'mask' | 'queries' | 'slots'> {
   /** Rotary positions, i32 or u32 `[batch, tokens]`, less than `tokens`. Default: 0, 1, 2, … in every row. */
   readonly positions?: Tensor;
 }
 
 /** A block as a layer, and how its attention looks. */
-export interface TransformerBlock
-  extends Layer<BlockParams, [x: Tensor, context?: AttentionContext], Tensor> {
+export interface TransformerBlock extends Layer<BlockParams, [x: Tensor, context?: BlockContext], Tensor> {
   /** How much each query looks at each token: `[batch, heads, queries, tokens]`. */
   attentionWeights(params: BlockParams, x: Tensor, context?: AttentionContext): Tensor;
 }
 
 /**
  * `x ← x + attention(ln₁(x)); x ← x + mlp(ln₂(x))`: `[batch, tokens, width]` → the same, or `[batch, queries, width]` where
- * the context names queries. First values as in OpenAI's CLIP: what writes to the residual stream is scaled by `1/√(2 depth)`.
+ * the context names queries, or `[count, width]` where it names slots. First values as in OpenAI's CLIP: what writes to the
+ * residual stream is scaled by `1/√(2 depth)`.
  */
 export function transformerBlock({
   width,
@@ -82,10 +91,11 @@ export function transformerBlock({
   };
   return {
     init: (key): BlockParams => initEach(key, layers),
-    apply(params, x: Tensor, context: AttentionContext = {}) {
-      const attended = tokensAt(x, context.queries).add(
+    apply(params, x: Tensor, { slots, ...context }: BlockContext = {}) {
+      const queries = tokensAt(x, context.queries).add(
         layers.attention.apply(params.attention, layers.ln1.apply(params.ln1, x), context),
       );
+      const attended = slots ? queries.reshape([-1, width]).gather(slots) : queries;
       return attended.add(layers.mlp.apply(params.mlp, layers.ln2.apply(params.ln2, attended)));
     },
     attentionWeights: (params: BlockParams, x: Tensor, context: AttentionContext = {}) =>
@@ -95,7 +105,8 @@ export function transformerBlock({
 
 /**
  * `depth` blocks one after another: `[batch, tokens, width]` → the same. Its parameters are the list of the blocks'. Where
- * the context names queries the last block computes nothing for other tokens: `[batch, queries, width]`.
+ * the context names queries the last block computes nothing for other tokens: `[batch, queries, width]`; where it names slots
+ * too, `[count, width]`.
  */
 export function transformer(
   options: TransformerStackOptions,
@@ -107,7 +118,7 @@ export function transformer(
   const turn = rotary === true ? {} : rotary || undefined;
   return layer({
     init: (key): readonly BlockParams[] => splitKey(key, depth).map((own) => block.init(own)),
-    apply(params, x: Tensor, { mask, queries, positions }: TransformerContext = {}) {
+    apply(params, x: Tensor, { mask, queries, slots, positions }: TransformerContext = {}) {
       checkInput('transformer', x, ['batch', 'tokens', width]);
       const context = {
         ...(mask && { mask }),
@@ -116,7 +127,7 @@ export function transformer(
         }),
       };
       const inner = params.slice(0, -1).reduce((y, own) => block.apply(own, y, context), x);
-      const last = queries ? { ...context, queries } : context;
+      const last = queries ? { ...context, queries, ...(slots && { slots }) } : context;
       return params.slice(-1).reduce((y, own) => block.apply(own, y, last), inner);
     },
   });

@@ -65,6 +65,8 @@ interface SuiteBase {
   readonly title: string;
   /** What files are expected below the directory; for help and errors. */
   readonly layout: string;
+  /** Questions or images of the whole benchmark. Another number stands beside the figure. */
+  readonly size?: number;
 }
 
 /** A benchmark of questions, each judged by the cosines of its own images and texts. */
@@ -109,6 +111,8 @@ export interface CaptionedImage {
 /** Retrieval in both directions; any of an image's captions counts as its own. */
 export interface RetrievalSuite extends SuiteBase {
   readonly kind: 'retrieval';
+  /** How images are brought to the model's size, where the published figures do it in another way than the model. */
+  readonly resize?: 'squash';
   read(directory: string): AsyncIterable<CaptionedImage | Skipped>;
 }
 

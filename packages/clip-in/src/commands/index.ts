@@ -2,6 +2,7 @@
 import { classifyCommand } from './classify';
 import { demoCommand } from './demo';
 import { evalCommand } from './eval';
+import { exportCommand } from './export';
 import { heatmapCommand } from './heatmap';
 import { indexCommand } from './index-pictures';
 import { searchCommand } from './search';
@@ -17,4 +18,5 @@ export const commands: readonly AddCommand[] = [
   indexCommand(),
   searchCommand(),
   heatmapCommand(),
+  exportCommand(),
 ];

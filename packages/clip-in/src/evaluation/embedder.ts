@@ -58,8 +58,15 @@ export interface Embedder {
   readonly embedded: { readonly images: number; readonly texts: number };
   /** Damaged records of the cache that were found, and embedded again. */
   readonly damaged: number;
-  /** Unit rows, in the order of the sources. */
-  images(sources: Iterable<ImageSource> | AsyncIterable<ImageSource>): AsyncIterable<EmbeddedImage>;
+  /**
+   * Unit rows, in the order of the sources.
+   *
+   * @param resize - how images are brought to the model's size. Default: as the model was trained
+   */
+  images(
+    sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    resize?: PreprocessOptions['resize'],
+  ): AsyncIterable<EmbeddedImage>;
   /** `[texts, width]`, unit rows. A text that is too long for the model is cut, its end token kept. */
   texts(texts: readonly string[]): Promise<Float32Array>;
   /** Closes the cache. */
@@ -105,16 +112,15 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   const store =
     cache === undefined ? memoryEmbeddingStore() : openEmbeddingStore(cache, pretrained.fingerprint, width);
   const embedded = { images: 0, texts: 0 };
-  const manner = JSON.stringify([PIXELS_VERSION, pretrained.preprocess]);
 
-  const load = async (source: ImageSource): Promise<Loaded> => {
+  const load = async (source: ImageSource, options: PreprocessOptions): Promise<Loaded> => {
     try {
       const { file, box } = partsOf(source);
       const bytes = await readSource(source);
-      const key = embeddingKey('image', manner, JSON.stringify(box ?? null), bytes);
+      const key = embeddingKey('image', JSON.stringify([PIXELS_VERSION, options, box ?? null]), bytes);
       if (store.get(key)) return { source, key };
       const read = { name: typeof file === 'string' ? file : file.name, bytes };
-      const pixels = await preprocess(box ? { source: read, box } : read, pretrained.preprocess);
+      const pixels = await preprocess(box ? { source: read, box } : read, options);
       return { source, key, pixels };
     } catch (error) {
       if (error instanceof ImageError) return { source, error };
@@ -133,7 +139,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
 
   async function* images(
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    resize = pretrained.preprocess.resize,
   ): AsyncIterable<EmbeddedImage> {
+    const options = { ...pretrained.preprocess, resize };
     let waiting: Loaded[] = [];
     const pictures = new Map<EmbeddingKey, Float32Array>();
     const release = async (): Promise<EmbeddedImage[]> => {
@@ -145,7 +153,7 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
       waiting = [];
       return done;
     };
-    for await (const item of ahead(sources, BATCHES_AHEAD * batch, load)) {
+    for await (const item of ahead(sources, BATCHES_AHEAD * batch, (source) => load(source, options))) {
       signal?.throwIfAborted();
       waiting.push(item);
       if ('pixels' in item && item.pixels && !store.get(item.key)) pictures.set(item.key, item.pixels);

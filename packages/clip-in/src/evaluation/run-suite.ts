@@ -54,8 +54,9 @@ export async function runSuite(
         return { figures: answers.length === 0 ? undefined : suite.score(answers), tally };
       }
       case 'retrieval': {
-        const { items, tally } = await begin(suite.read(directory), RETRIEVAL_IMAGES.imagesOf);
-        return { figures: await askRetrieval(items, embedder, tally), tally };
+        const images = { ...RETRIEVAL_IMAGES, ...(suite.resize && { resize: suite.resize }) };
+        const { items, tally } = await begin(suite.read(directory), images.imagesOf);
+        return { figures: await askRetrieval(items, images, embedder, tally), tally };
       }
       case 'classification': {
         const task = await suite.read(directory).catch((error: unknown) => {
@@ -76,7 +77,7 @@ export async function runSuite(
   return {
     suite: suite.name,
     title: suite.title,
-    figures: checked(suite, figures),
+    figures: withSize(suite, checked(suite, figures), tally),
     items: tally.taken,
     skipped: tally.skipped,
   };
@@ -97,4 +98,12 @@ function checked(suite: Suite, figures: Figures): Figures {
   );
   if (bad) throw new Error(`${suite.name}: "${bad.name}" came out as ${bad.value}, which is no percentage`);
   return figures;
+}
+
+/** Says so where the directory holds another number of items than the benchmark has. */
+function withSize({ size }: Suite, figures: Figures, { taken, skipped }: Tally): Figures {
+  const found = taken + skipped.length;
+  if (size === undefined || found === size) return figures;
+  const note = `The benchmark has ${size.toLocaleString('en')} items; here are ${found.toLocaleString('en')}.`;
+  return { ...figures, notes: [note, ...(figures.notes ?? [])] };
 }

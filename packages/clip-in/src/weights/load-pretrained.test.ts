@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { init, leaves, tensor } from '@clipin/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { ModelConfig } from '../configurations';
 import { smallWorldCheckpoint } from '../pretrained';
 import expected from './fixtures/expected.json';
 import { loadPretrained, type PretrainedModel } from './load-pretrained';
@@ -39,16 +40,60 @@ function difference(got: readonly number[], wanted: readonly number[]): number {
   return Math.max(...got.map((value, i) => Math.abs(value - wanted[i]!)));
 }
 
+/** What shapes do not tell of the two files whose heads are narrower than OpenAI's. */
+const narrow: ModelConfig = {
+  embedding: 12,
+  vision: {
+    imageSize: 8,
+    patchSize: 4,
+    width: 16,
+    depth: 2,
+    heads: 2,
+    activation: 'quickGelu',
+    pool: 'class',
+  },
+  text: {
+    vocabulary: 40,
+    contextLength: 30,
+    width: 16,
+    depth: 2,
+    heads: 2,
+    activation: 'quickGelu',
+    positions: 'stretched',
+  },
+};
+
+const layouts: Record<keyof typeof expected, { path?: string; config?: ModelConfig }> = {
+  'hugging-face-f32': {},
+  'hugging-face-f16-sharded': {},
+  'hugging-face-siglip': {},
+  'hugging-face-naflex': {},
+  'open-clip-folder': {},
+  'open-clip-siglip': {},
+  'open-clip-training': {
+    path: 'open-clip-training.pt',
+    config: {
+      ...narrow,
+      vision: { ...narrow.vision, activation: 'gelu' },
+      text: { ...narrow.text, contextLength: 10, activation: 'gelu', positions: 'absolute' },
+    },
+  },
+  'openai-f16': { path: 'openai-f16.pt' },
+  'openai-torchscript': { path: 'openai-torchscript.pt' },
+  'long-clip': { path: 'long-clip.pt', config: narrow },
+  'clip-in': {
+    path: 'clip-in.pt',
+    config: { ...narrow, text: { ...narrow.text, positions: 'rotary', activation: 'gelu' } },
+  },
+};
+
 describe('embeddings agree with PyTorch', () => {
-  it.each([
-    { name: 'hugging-face-f32', path: 'hugging-face-f32' },
-    { name: 'hugging-face-f16-sharded', path: 'hugging-face-f16-sharded' },
-  ] as const)('$name', async ({ name, path }) => {
-    const wanted = expected[name];
-    const got = await embeddings(await loadPretrained(fixture(path)), wanted);
+  it.each(Object.entries(layouts))('%s', async (name, { path = name, ...options }) => {
+    const wanted = expected[name as keyof typeof expected];
+    const got = await embeddings(await loadPretrained(fixture(path), options), wanted);
     expect(difference(got.images, wanted.images.flat())).toBeLessThan(1e-5);
     expect(difference(got.texts, wanted.texts.flat())).toBeLessThan(1e-5);
-    expect(got.logitScale).toBeCloseTo(wanted.logitScale, 6);
+    expect(got.logitScale).toBeCloseTo(wanted.logitScale, 5);
   });
 });
 

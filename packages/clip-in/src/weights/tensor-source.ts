@@ -24,6 +24,8 @@ export const safetensorsSource = async (file: string): Promise<TensorSource> => 
 const SEEN = 64;
 /** The header of safetensors, an object of JSON, follows its length. */
 const LENGTH_BYTES = 8;
+/** The first byte of a pickle; its protocol follows. */
+const PICKLE = 0x80;
 
 /**
  * A file of weights as a source, whatever its name: safetensors, or an archive of PyTorch.
@@ -41,8 +43,8 @@ export async function fileSource(file: string): Promise<TensorSource> {
       `${file}: is a pointer of Git LFS and not the file itself; fetch it with \`git lfs pull\``,
     );
   }
-  // A pickle's protocol; PyTorch 1.5 and older wrote pickles one after another, which cannot be read in parts.
-  if (/^\x80[\x02-\x05]/.test(text)) {
+  // The protocol of a pickle. PyTorch 1.5 and older wrote pickles one after another, which cannot be read in parts.
+  if (start[0] === PICKLE && bytesRead > 1 && start[1]! >= 2 && start[1]! <= 5) {
     throw new Error(
       `${file}: was written by PyTorch 1.5 or older, or is a bare pickle; ` +
         "save it again in Python with a newer PyTorch: torch.save(torch.load(file, map_location='cpu'), file)",

@@ -7,7 +7,7 @@
  */
 
 /** Filters, named as Pillow does. */
-export type Interpolation = 'nearest' | 'box' | 'bilinear' | 'bicubic';
+export type Interpolation = 'nearest' | 'bilinear' | 'bicubic';
 
 /** 8-bit pixels of interleaved channels: `[height, width, channels]`. */
 export interface Pixels {
@@ -35,7 +35,6 @@ interface Filter {
 const CUBIC = -0.5;
 
 const FILTERS: Record<Exclude<Interpolation, 'nearest'>, Filter> = {
-  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
     support: 2,
@@ -51,10 +50,10 @@ const FILTERS: Record<Exclude<Interpolation, 'nearest'>, Filter> = {
 const PRECISION = 22;
 
 /** For each wanted output pixel the first input pixel, how many there are, and their weights, `size` apart. */
-interface Taps {
+interface Taps<Weights = Int32Array> {
   readonly first: Int32Array;
   readonly count: Int32Array;
-  readonly weights: Int32Array;
+  readonly weights: Weights;
   readonly size: number;
 }
 
@@ -125,13 +124,14 @@ function positions(from: number, to: number, start: number, count: number): Int3
   return found;
 }
 
-function taps(
+/** The weights of one axis, which add up to 1 at each output pixel. */
+function exactTaps(
   { support: radius, weight }: Filter,
   from: number,
   to: number,
   start: number,
   wanted: number,
-): Taps {
+): Taps<Float64Array> {
   const scale = from / to;
   const stretch = Math.max(scale, 1);
   const support = radius * stretch;
@@ -139,25 +139,32 @@ function taps(
   const size = Math.ceil(support) * 2 + 1;
   const first = new Int32Array(wanted);
   const count = new Int32Array(wanted);
-  const weights = new Int32Array(wanted * size);
-  const exact = new Float64Array(size);
+  const weights = new Float64Array(wanted * size);
   for (let i = 0; i < wanted; i++) {
     const center = (start + i + 0.5) * scale;
     const low = Math.max(0, Math.trunc(center - support + 0.5));
     const high = Math.min(from, Math.trunc(center + support + 0.5));
+    const own = weights.subarray(i * size, i * size + high - low);
     let sum = 0;
-    for (let k = low; k < high; k++) sum += exact[k - low] = weight((k - center + 0.5) * inverse);
-    for (let k = 0; k < high - low; k++) {
-      const share = sum === 0 ? exact[k]! : exact[k]! / sum;
-      weights[i * size + k] = Math.trunc(share * (1 << PRECISION) + (share < 0 ? -0.5 : 0.5));
-    }
+    for (let k = 0; k < own.length; k++) sum += own[k] = weight((k + low - center + 0.5) * inverse);
+    if (sum !== 0) for (let k = 0; k < own.length; k++) own[k] = own[k]! / sum;
     first[i] = low;
-    count[i] = high - low;
+    count[i] = own.length;
   }
   return { first, count, weights, size };
 }
 
-function rowsOf({ first, count }: Taps): { top: number; height: number } {
+function taps(filter: Filter, from: number, to: number, start: number, wanted: number): Taps {
+  const exact = exactTaps(filter, from, to, start, wanted);
+  // The conversion to integers cuts towards 0.
+  const weights = Int32Array.from(
+    exact.weights,
+    (share) => share * (1 << PRECISION) + (share < 0 ? -0.5 : 0.5),
+  );
+  return { ...exact, weights };
+}
+
+function rowsOf({ first, count }: Taps<unknown>): { top: number; height: number } {
   const last = first.length - 1;
   return { top: first[0]!, height: first[last]! + count[last]! - first[0]! };
 }
@@ -215,4 +222,56 @@ function alongColumns({ width, channels, data }: Pixels, taps: Taps, top: number
     for (let i = 0; i < stride; i++) out[y * stride + i] = sums[i]! >> PRECISION;
   }
   return { width, height: first.length, channels, data: new Uint8Array(out.buffer) };
+}
+
+/** 16-bit grey: `[height, width]`. */
+interface Grey16 {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint16Array;
+}
+
+/**
+ * The same for 16-bit grey, which Pillow resizes with exact weights and rounds half away from zero. Between the axes it goes
+ * beyond 0 and 65,535; the result is clamped.
+ */
+export function resampleGrey16(
+  image: Grey16,
+  width: number,
+  height: number,
+  interpolation: 'bilinear' | 'bicubic',
+  region: Region,
+): Uint16Array {
+  const filter = FILTERS[interpolation];
+  const across = exactTaps(filter, image.width, width, region.left, region.width);
+  const down = exactTaps(filter, image.height, height, region.top, region.height);
+  const rows = rowsOf(down);
+  const narrow = new Int32Array(rows.height * region.width);
+  for (let y = 0; y < rows.height; y++) {
+    for (let x = 0; x < region.width; x++) {
+      const from = (rows.top + y) * image.width + across.first[x]!;
+      narrow[y * region.width + x] = weighted(image.data, from, 1, across, x);
+    }
+  }
+  const out = new Uint16Array(region.height * region.width);
+  for (let y = 0; y < region.height; y++) {
+    for (let x = 0; x < region.width; x++) {
+      const from = (down.first[y]! - rows.top) * region.width + x;
+      const value = weighted(narrow, from, region.width, down, y);
+      out[y * region.width + x] = Math.min(Math.max(value, 0), 65535);
+    }
+  }
+  return out;
+}
+
+function weighted(
+  data: Uint16Array | Int32Array,
+  from: number,
+  step: number,
+  { count, weights, size }: Taps<Float64Array>,
+  i: number,
+): number {
+  let sum = 0;
+  for (let k = 0; k < count[i]!; k++) sum += data[from + k * step]! * weights[i * size + k]!;
+  return Math.sign(sum) * Math.floor(Math.abs(sum) + 0.5);
 }

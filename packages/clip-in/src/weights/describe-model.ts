@@ -1,0 +1,146 @@
+/** What files say of a model beside its weights: where those are, the configuration, tokenizer and preprocessing. */
+import { readdir, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import {
+  CLIP_PREPROCESS,
+  clipTokenizer,
+  type PreprocessOptions,
+  restoreTokenizer,
+  SIGLIP_PREPROCESS,
+  type Tokenizer,
+} from '@clipin/data';
+import type { ModelConfig } from '../configurations';
+import { vocabularySchema } from '../pretrained';
+import { detectNaming, unwrapped } from './detect-naming';
+import { fromHuggingFace } from './hugging-face-config';
+import { inferConfig, inferTrunk } from './infer-config';
+import { parseAs, readJson } from './json-file';
+import type { Naming } from './naming';
+import { fromOpenClip } from './open-clip-config';
+import { preprocessOfHuggingFace, preprocessOfOpenClip } from './preprocess-config';
+import { fileSource, shardedSource, type TensorSource } from './tensor-source';
+
+/** Weights and what belongs to them. The source is to be closed. */
+export interface DescribedModel {
+  readonly source: TensorSource;
+  readonly naming: Naming;
+  readonly config: ModelConfig;
+  readonly tokenizer: Tokenizer;
+  readonly preprocess: PreprocessOptions;
+  /** What no file says, in sentences. */
+  readonly assumptions: readonly string[];
+}
+
+/** Names of weights, in the order in which they are looked for. */
+export const HUGGING_FACE_WEIGHTS = [
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+] as const;
+export const OPEN_CLIP_WEIGHTS = [
+  'open_clip_model.safetensors',
+  'open_clip_pytorch_model.safetensors',
+  'open_clip_pytorch_model.bin',
+] as const;
+export const HUGGING_FACE_CONFIG = 'config.json';
+export const OPEN_CLIP_CONFIG = 'open_clip_config.json';
+export const PROCESSOR_CONFIG = 'preprocessor_config.json';
+/** The ids of a cut vocabulary, which only this package knows. */
+export const VOCABULARY_FILE = 'clip_in_vocabulary.json';
+
+/**
+ * What a folder or file says of a model.
+ *
+ * @param given - the configuration, where the files' own is not to be asked
+ * @throws Error naming the file or folder and what is missing or does not fit
+ */
+export async function describeModel(path: string, given?: ModelConfig): Promise<DescribedModel> {
+  const { file, folder } = await findWeights(path);
+  const opened = await (file.endsWith('.index.json') ? shardedSource(file) : fileSource(file));
+  try {
+    const source = unwrapped(opened);
+    const naming = detectNaming(source);
+    const { config, preprocess, assumptions } = await configOf(source, naming, folder, given);
+    return { source, naming, config, preprocess, assumptions, tokenizer: await tokenizerOf(config, folder) };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+/** The file of weights, and the folder where the others lie. */
+async function findWeights(path: string): Promise<{ file: string; folder: string }> {
+  if ((await stat(path)).isFile()) return { file: path, folder: dirname(path) };
+  const there = new Set(await readdir(path));
+  const candidates = [
+    ...(there.has(HUGGING_FACE_CONFIG) ? HUGGING_FACE_WEIGHTS : []),
+    ...(there.has(OPEN_CLIP_CONFIG) ? OPEN_CLIP_WEIGHTS : []),
+  ];
+  const others = [...there].filter((name) => /\.(?:safetensors|pt|pth|bin)$/.test(name));
+  const name =
+    candidates.find((candidate) => there.has(candidate)) ?? (others.length === 1 ? others[0] : undefined);
+  if (name !== undefined) return { file: join(path, name), folder: path };
+  throw new Error(
+    `${path}: has ${others.length === 0 ? 'no file of weights' : `several files of weights, ${others.sort().join(', ')}`}; wanted is ` +
+      `${HUGGING_FACE_CONFIG} with ${HUGGING_FACE_WEIGHTS[0]} (or ${HUGGING_FACE_WEIGHTS.slice(1).join(', ')}), ` +
+      `${OPEN_CLIP_CONFIG} with ${OPEN_CLIP_WEIGHTS.join(' or ')}, or a single file of weights`,
+  );
+}
+
+type Configured = Pick<DescribedModel, 'config' | 'preprocess' | 'assumptions'>;
+
+async function configOf(
+  source: TensorSource,
+  naming: Naming,
+  folder: string,
+  given: ModelConfig | undefined,
+): Promise<Configured> {
+  const isHuggingFace = naming.library === 'hugging-face';
+  const file = join(folder, isHuggingFace ? HUGGING_FACE_CONFIG : OPEN_CLIP_CONFIG);
+  const json = await readJson(file);
+  if (json === undefined) {
+    const { config, assumptions } = given ? { config: given, assumptions: [] } : inferConfig(source, naming);
+    return { config, preprocess: usualPreprocess(config), assumptions };
+  }
+  if (isHuggingFace) {
+    const config = given ?? fromHuggingFace(json, file);
+    return { config, preprocess: await huggingFacePreprocess(config, folder), assumptions: [] };
+  }
+  const config = given ?? fromOpenClip(json, file, () => inferTrunk(source, naming));
+  return { config, preprocess: preprocessOfOpenClip(json, file, config.vision.imageSize), assumptions: [] };
+}
+
+const isSiglip = ({ vision }: ModelConfig): boolean => vision.pool === 'attention';
+
+const usualPreprocess = (config: ModelConfig): PreprocessOptions =>
+  (isSiglip(config) ? SIGLIP_PREPROCESS : CLIP_PREPROCESS)(config.vision.imageSize);
+
+async function huggingFacePreprocess(config: ModelConfig, folder: string): Promise<PreprocessOptions> {
+  const file = join(folder, PROCESSOR_CONFIG);
+  const json = await readJson(file);
+  if (json === undefined) return usualPreprocess(config);
+  return preprocessOfHuggingFace(json, file, config.vision.imageSize, isSiglip(config) ? 'siglip' : 'clip');
+}
+
+async function tokenizerOf(config: ModelConfig, folder: string): Promise<Tokenizer> {
+  const file = join(folder, VOCABULARY_FILE);
+  const json = await readJson(file);
+  if (json !== undefined) {
+    return restoreTokenizer(clipTokenizer(), parseAs(vocabularySchema, json, file, 'a cut vocabulary'));
+  }
+  return within(config, clipTokenizer());
+}
+
+/** A tokenizer whose ids the text tower knows; one that says so when asked, if it does not. */
+function within({ text }: ModelConfig, tokenizer: Tokenizer): Tokenizer {
+  if (text.vocabulary >= tokenizer.size) return tokenizer;
+  return {
+    ...tokenizer,
+    encode() {
+      throw new RangeError(
+        `the text tower knows ${text.vocabulary} ids and CLIP's tokenizer has ${tokenizer.size}; this model needs a tokenizer of its own`,
+      );
+    },
+  };
+}
