@@ -43,6 +43,7 @@ export const mmvpVlm: QuestionSuite = {
   layout:
     'Questions.csv (Question ID, Type, Statement; 270 rows, two a pair), and beside it ' +
     '"MLLM_VLM Images/<Type>/<Question ID>.jpg"',
+  size: pairsOfPattern * mmvpPatterns.length,
   chance: 25,
   read: readPairs,
   score: (answers) => {
