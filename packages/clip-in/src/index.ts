@@ -159,6 +159,30 @@ export {
   type World,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
+// Use
+export {
+  type Classified,
+  type Classifier,
+  type ClassifierOptions,
+  classifier,
+  type LabelScore,
+  type LogitOptions,
+} from './use/classify';
+export { type ContactSheet, contactSheet } from './use/contact-sheet';
+export type { Unreadable } from './use/find-pictures';
+export { type HeatMapFigure, heatMapFigure } from './use/heat-map-figure';
+export { type HeatMaps, heatMaps } from './use/heat-maps';
+export { type IndexFolderOptions, type IndexReport, indexFolder } from './use/index-folder';
+export { indexModelOf, logitsOf } from './use/load-model';
+export {
+  type IndexDescription,
+  type IndexedFile,
+  type IndexModel,
+  type Match,
+  openIndex,
+  type PictureIndex,
+} from './use/picture-index';
+export { type Query, type SearchOptions, searchIndex } from './use/search-index';
 // Published weights
 export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';

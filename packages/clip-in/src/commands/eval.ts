@@ -1,6 +1,6 @@
 /** `clip-in eval`: the figures of a model, as a table and as JSON. */
-import { access, constants, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suiteList, suites, suitesNamed } from '../benchmarks/suites';
 import type { Config } from '../config';
 import { encodersOf } from '../evaluation/encoders';
@@ -14,6 +14,7 @@ import {
   type AddCommand,
   addSettingsOptions,
   type CommandOptions,
+  checkFolderOf,
   type SettingsFlags,
   withDevice,
   withSettings,
@@ -99,23 +100,13 @@ function refuse(flags: Flags, names: readonly (keyof Flags)[], why: string): voi
 
 /** Measures the model of `config.start`, prints the table, and writes the file of figures. */
 export async function runEval({ config, device, json }: EvalOptions): Promise<void> {
-  if (json !== undefined) await checkFolder(json);
+  if (json !== undefined) await checkFolderOf('--json', json);
   const figures = await measureModel(config);
   const { similarities: _, ...kept } = figures.measurement;
   console.log(`\n${figuresTable({ [config.evaluation.hand]: figures.measurement }, figures.sets)}`);
   if (json === undefined) return;
   await writeFile(json, `${JSON.stringify({ device: device.description, ...kept }, undefined, 2)}\n`);
   console.log(`\nfigures  ${json}`);
-}
-
-/** Before time is spent. */
-async function checkFolder(file: string): Promise<void> {
-  const folder = dirname(file);
-  try {
-    await access(folder, constants.W_OK);
-  } catch (cause) {
-    throw new Error(`--json ${file}: cannot write into the folder ${folder}; make it first`, { cause });
-  }
 }
 
 async function measureModel({ start, evaluation }: Config) {
