@@ -5,6 +5,26 @@
  */
 // The model
 
+// Published benchmarks
+export { type Publication, type PublishedFigures, publications, published } from './benchmarks/published';
+export {
+  type Answer,
+  type CaptionedImage,
+  type Classification,
+  type ClassificationSuite,
+  type FigureRow,
+  type Figures,
+  isSkipped,
+  type LabelledImage,
+  type Question,
+  type QuestionSuite,
+  type RetrievalSuite,
+  type Skipped,
+  type Suite,
+  type SuiteBase,
+  SuiteError,
+} from './benchmarks/suite';
+export { suites, suitesNamed } from './benchmarks/suites';
 export {
   type Checkpoint,
   type CheckpointInfo,
@@ -34,7 +54,14 @@ export {
   withRotaryText,
 } from './configurations';
 // Evaluation
-export { type Encoders, encodersOf } from './evaluation/encoders';
+export {
+  createEmbedder,
+  type EmbeddedImage,
+  type Embedder,
+  type EmbedderOptions,
+  type EmbeddingModel,
+} from './evaluation/embedder';
+export { type EncoderOptions, type Encoders, encodersOf } from './evaluation/encoders';
 export {
   type EvaluationSetOptions,
   type EvaluationSets,
@@ -43,6 +70,7 @@ export {
   measure,
   type Similarities,
 } from './evaluation/measure';
+export { type RunSuiteOptions, runSuite, type SuiteResult } from './evaluation/run-suite';
 // The losses
 // Models for other runtimes
 export { type ExportedModel, exportOnnx, type OnnxFiles } from './export/export-onnx';
