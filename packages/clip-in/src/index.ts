@@ -142,3 +142,4 @@ export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeReco
 // Published weights
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
+export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

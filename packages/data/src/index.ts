@@ -68,7 +68,7 @@ export {
   type Size,
 } from './scenes/scene';
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
-export { clipTokenizer, type Tokenizer } from './text/clip-tokenizer';
+export { clipPieces, clipTokenizer, type Tokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
 export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';
 export {

@@ -26,6 +26,8 @@ export interface DescribedModel {
   readonly naming: Naming;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
+  /** Its files, as far as it was made from any. */
+  readonly tokenizerFiles: readonly string[];
   readonly preprocess: PreprocessOptions;
   /** What no file says, in sentences. */
   readonly assumptions: readonly string[];
@@ -62,7 +64,7 @@ export async function describeModel(path: string, given?: ModelConfig): Promise<
     const source = unwrapped(opened);
     const naming = detectNaming(source);
     const { config, preprocess, assumptions } = await configOf(source, naming, folder, given);
-    return { source, naming, config, preprocess, assumptions, tokenizer: await tokenizerOf(config, folder) };
+    return { source, naming, config, preprocess, assumptions, ...(await tokenizerOf(config, folder)) };
   } catch (error) {
     await opened.close();
     throw error;
@@ -123,13 +125,17 @@ async function huggingFacePreprocess(config: ModelConfig, folder: string): Promi
   return preprocessOfHuggingFace(json, file, config.vision.imageSize, isSiglip(config) ? 'siglip' : 'clip');
 }
 
-async function tokenizerOf(config: ModelConfig, folder: string): Promise<Tokenizer> {
+async function tokenizerOf(
+  config: ModelConfig,
+  folder: string,
+): Promise<Pick<DescribedModel, 'tokenizer' | 'tokenizerFiles'>> {
   const file = join(folder, VOCABULARY_FILE);
   const json = await readJson(file);
   if (json !== undefined) {
-    return restoreTokenizer(clipTokenizer(), parseAs(vocabularySchema, json, file, 'a cut vocabulary'));
+    const vocabulary = parseAs(vocabularySchema, json, file, 'a cut vocabulary');
+    return { tokenizer: restoreTokenizer(clipTokenizer(), vocabulary), tokenizerFiles: [] };
   }
-  return within(config, clipTokenizer());
+  return { tokenizer: within(config, clipTokenizer()), tokenizerFiles: [] };
 }
 
 /** A tokenizer whose ids the text tower knows; one that says so when asked, if it does not. */

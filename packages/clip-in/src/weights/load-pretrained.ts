@@ -16,6 +16,8 @@ export interface PretrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
   readonly tokenizer: Tokenizer;
+  /** Files from which the tokenizer was made, which saving copies. Default: none, as for CLIP's own. */
+  readonly tokenizerFiles?: readonly string[];
   readonly preprocess: PreprocessOptions;
   /** What it is called: the folder's or file's name, or the hub's id. */
   readonly name: string;
@@ -56,7 +58,15 @@ export async function loadPretrained(
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
 const fingerprint = (config: ModelConfig, digest: string): string =>
-  createHash('sha256').update(JSON.stringify(config)).update(digest).digest('hex');
+  createHash('sha256').update(canonical(config)).update(digest).digest('hex');
+
+/** JSON that does not depend on the order in which a configuration was put together. */
+const canonical = (config: ModelConfig): string =>
+  JSON.stringify(config, (_, value: unknown) =>
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
 
 function named(name: string): ModelConfig {
   const found = Object.entries(configurations).find(([known]) => known === name)?.[1];
@@ -89,15 +99,14 @@ async function loadSaved(path: string): Promise<PretrainedModel> {
 }
 
 async function loadPublished(path: string, given: ModelConfig | undefined): Promise<PretrainedModel> {
-  const { source, naming, config, tokenizer, preprocess, assumptions } = await describeModel(path, given);
+  const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
   const model = dualEncoder(config);
   try {
     const { params, digest } = await readParams(source, naming, model.init(randomKey(0)));
     return {
       model,
       params,
-      tokenizer,
-      preprocess,
+      ...prepared,
       name: nameOf(path),
       fingerprint: fingerprint(config, digest),
       ...(assumptions.length > 0 && { assumptions }),
