@@ -2,18 +2,12 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import {
-  CLIP_PREPROCESS,
-  clipTokenizer,
-  type PreprocessOptions,
-  restoreTokenizer,
-  type Tokenizer,
-} from '@clipin/data';
+import { CLIP_PREPROCESS, type PreprocessOptions, type Tokenizer } from '@clipin/data';
 import { resizePositions } from '@clipin/nn';
 import { type Device, evaluate, randomKey } from '@clipin/tensor';
 import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
-import { loadModel } from '../pretrained';
+import { loadModel, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
 import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { digestOfParams, readParams } from './read-params';
@@ -117,7 +111,7 @@ async function loadSaved(path: string): Promise<PretrainedModel> {
   return {
     model,
     params,
-    tokenizer: restoreTokenizer(clipTokenizer(), vocabulary),
+    tokenizer: tokenizerOf(vocabulary),
     preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
     name: nameOf(path),
     fingerprint: fingerprint(model.config, await digestOfParams(params)),
