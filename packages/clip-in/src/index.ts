@@ -117,7 +117,14 @@ export {
   type TextTower,
   textTower,
 } from './model';
-export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
+export {
+  loadModel,
+  saveModel,
+  smallWorldCheckpoint,
+  type TrainedModel,
+  tokenizerOf,
+  type Vocabulary,
+} from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
 export type { StepLog } from './training/log';
@@ -157,8 +164,35 @@ export {
   type TrainBatch,
   trainBatches,
   type World,
+  worldTokenizer,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
+// Use
+export {
+  type Classified,
+  type Classifier,
+  type ClassifierOptions,
+  classifier,
+  type LabelScore,
+  type LogitOptions,
+} from './use/classify';
+export { type ContactSheet, contactSheet } from './use/contact-sheet';
+export type { Unreadable } from './use/find-pictures';
+export { type HeatMapFigure, heatMapFigure } from './use/heat-map-figure';
+export { type HeatMaps, heatMaps } from './use/heat-maps';
+export { type IndexFolderOptions, type IndexReport, indexFolder } from './use/index-folder';
+export { indexModelOf, logitsOf } from './use/load-model';
+export {
+  type IndexDescription,
+  type IndexedFile,
+  type IndexModel,
+  type Match,
+  openIndex,
+  type PictureIndex,
+} from './use/picture-index';
+export { type Query, type SearchOptions, searchIndex } from './use/search-index';
 // Published weights
+export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
+export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

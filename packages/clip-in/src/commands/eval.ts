@@ -1,11 +1,11 @@
 /** `clip-in eval`: the figures of a model, as a table and as JSON. */
-import { access, constants, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { suiteList, suites, suitesNamed } from '../benchmarks/suites';
 import type { Config } from '../config';
 import { encodersOf } from '../evaluation/encoders';
 import { evaluationSets, type Measurement, measure } from '../evaluation/measure';
-import { loadModel } from '../pretrained';
+import { loadModel, tokenizerOf } from '../pretrained';
 import { figuresTable } from '../table';
 import { openWorld } from '../training/world';
 import { MODEL_HELP } from '../use/load-model';
@@ -14,6 +14,7 @@ import {
   type AddCommand,
   addSettingsOptions,
   type CommandOptions,
+  checkFolderOf,
   type SettingsFlags,
   withDevice,
   withSettings,
@@ -99,7 +100,7 @@ function refuse(flags: Flags, names: readonly (keyof Flags)[], why: string): voi
 
 /** Measures the model of `config.start`, prints the table, and writes the file of figures. */
 export async function runEval({ config, device, json }: EvalOptions): Promise<void> {
-  if (json !== undefined) await checkFolder(json);
+  if (json !== undefined) await checkFolderOf('--json', json);
   const figures = await measureModel(config);
   const { similarities: _, ...kept } = figures.measurement;
   console.log(`\n${figuresTable({ [config.evaluation.hand]: figures.measurement }, figures.sets)}`);
@@ -108,20 +109,10 @@ export async function runEval({ config, device, json }: EvalOptions): Promise<vo
   console.log(`\nfigures  ${json}`);
 }
 
-/** Before time is spent. */
-async function checkFolder(file: string): Promise<void> {
-  const folder = dirname(file);
-  try {
-    await access(folder, constants.W_OK);
-  } catch (cause) {
-    throw new Error(`--json ${file}: cannot write into the folder ${folder}; make it first`, { cause });
-  }
-}
-
 async function measureModel({ start, evaluation }: Config) {
   if (start === null) throw new Error('eval: name the checkpoint of a model');
-  const { model, params } = await loadModel(start);
-  const world = openWorld([evaluation.hand]);
+  const { model, params, vocabulary } = await loadModel(start);
+  const world = openWorld([evaluation.hand], tokenizerOf(vocabulary));
   const sets = evaluationSets(evaluation);
   const measurement: Measurement = await measure(
     encodersOf(model)(params),
