@@ -2,18 +2,12 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import {
-  CLIP_PREPROCESS,
-  clipTokenizer,
-  type PreprocessOptions,
-  restoreTokenizer,
-  type Tokenizer,
-} from '@clipin/data';
+import { CLIP_PREPROCESS, type PreprocessOptions, type Tokenizer } from '@clipin/data';
 import { resizePositions } from '@clipin/nn';
-import { evaluate, randomKey } from '@clipin/tensor';
+import { type Device, evaluate, randomKey } from '@clipin/tensor';
 import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
-import { loadModel } from '../pretrained';
+import { loadModel, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
 import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { digestOfParams, readParams } from './read-params';
@@ -43,6 +37,11 @@ export interface LoadPretrainedOptions extends HubOptions {
   readonly config?: ModelName | ModelConfig;
   /** Side of the images, if not the model's own: the positions are resized, bicubic with antialias as in open_clip. */
   readonly imageSize?: number;
+  /**
+   * Devices of the towers. A wasm device holds 4 GiB, so that of a model of a billion parameters each tower needs its own.
+   * Default: the default device, for both and the logit scale.
+   */
+  readonly devices?: { readonly image: Device; readonly text: Device };
 }
 
 /**
@@ -55,25 +54,26 @@ export interface LoadPretrainedOptions extends HubOptions {
  */
 export async function loadPretrained(
   source: string,
-  { config, imageSize, ...hub }: LoadPretrainedOptions = {},
+  { config, imageSize, devices, ...hub }: LoadPretrainedOptions = {},
 ): Promise<PretrainedModel> {
   const given = typeof config === 'string' ? named(config) : config;
-  const loaded = await loadFrom(source, given, hub);
+  const loaded = await loadFrom(source, given, devices, hub);
   return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
 }
 
 async function loadFrom(
   source: string,
   given: ModelConfig | undefined,
+  devices: LoadPretrainedOptions['devices'],
   hub: HubOptions,
 ): Promise<PretrainedModel> {
   if (await exists(source)) {
-    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given);
+    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given, devices);
   }
   if (!isHubId(source)) {
     throw new Error(`${source}: there is no such file or folder, and it is no id on the hub, owner/name`);
   }
-  return { ...(await loadPublished(await fetchFromHub(source, hub), given)), name: source };
+  return { ...(await loadPublished(await fetchFromHub(source, hub), given, devices)), name: source };
 }
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
@@ -111,18 +111,22 @@ async function loadSaved(path: string): Promise<PretrainedModel> {
   return {
     model,
     params,
-    tokenizer: restoreTokenizer(clipTokenizer(), vocabulary),
+    tokenizer: tokenizerOf(vocabulary),
     preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
     name: nameOf(path),
     fingerprint: fingerprint(model.config, await digestOfParams(params)),
   };
 }
 
-async function loadPublished(path: string, given: ModelConfig | undefined): Promise<PretrainedModel> {
+async function loadPublished(
+  path: string,
+  given: ModelConfig | undefined,
+  devices: LoadPretrainedOptions['devices'],
+): Promise<PretrainedModel> {
   const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
   const model = dualEncoder(config);
   try {
-    const { params, digest } = await readParams(source, naming, model.init(randomKey(0)));
+    const { params, digest } = await readParams(source, naming, templateOf(model, devices));
     return {
       model,
       params,
@@ -134,6 +138,13 @@ async function loadPublished(path: string, given: ModelConfig | undefined): Prom
   } finally {
     await source.close();
   }
+}
+
+/** Parameters of the right shapes, each on the device where the read ones are to be. */
+function templateOf(model: DualEncoder, devices: LoadPretrainedOptions['devices']): DualEncoderParams {
+  if (!devices) return model.init(randomKey(0));
+  const template = model.init(randomKey(0, { device: devices.text }));
+  return { ...template, image: model.image.init(randomKey(0, { device: devices.image })) };
 }
 
 function withImageSize(loaded: PretrainedModel, imageSize: number): PretrainedModel {

@@ -57,7 +57,7 @@ async function clipOf(directory: string): Promise<Tokenizer> {
   const text = await readText(path);
   if (text === undefined) {
     throw new Error(
-      `loadTokenizer: ${directory} has no tokenizer.json (nor vocab.json, as old folders of CLIP); put the model's there`,
+      `loadTokenizer: ${directory} has no tokenizer.json (nor vocab.json, as old folders of CLIP); put the model's there (spiece.model is not read)`,
     );
   }
   return sameAsClip(new Map(Object.entries(JSON.parse(text) as Record<string, number>)), path);
