@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Tokenizer } from '@clipin/data';
 import { smallWorldCheckpoint } from '../pretrained';
-import { loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
+import { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
 import type { LogitOptions } from './classify';
 import type { IndexModel } from './picture-index';
 
@@ -16,9 +16,15 @@ export const MODEL_HELP =
   `a folder or file of published weights, an id of the Hugging Face hub, a checkpoint of clip-in, or ${SMALL_WORLD}: ` +
   'the little model of this package, which knows nothing but emoji';
 
-/** Loads a model by what `--model` says; see {@link loadPretrained}. */
-export const loadNamed = (source: string): Promise<PretrainedModel> =>
-  loadPretrained(source === SMALL_WORLD ? smallWorldCheckpoint : source);
+/** Loads a model by what `--model` says; see {@link loadPretrained}. What had to be assumed of it goes to standard error. */
+export async function loadNamed(
+  source: string,
+  options: LoadPretrainedOptions = {},
+): Promise<PretrainedModel> {
+  const loaded = await loadPretrained(source === SMALL_WORLD ? smallWorldCheckpoint : source, options);
+  for (const assumption of loaded.assumptions ?? []) console.error(`assumed: ${assumption}`);
+  return loaded;
+}
 
 /** What a model is called, in what people read. */
 export const nameOf = ({ name }: Pick<PretrainedModel, 'name'>, source: string): string =>
