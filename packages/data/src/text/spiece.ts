@@ -7,6 +7,10 @@ import { PbfReader } from 'pbf';
 /** A unigram model, as a tokenizer.json has it. */
 export interface UnigramDescription {
   readonly added_tokens: readonly object[];
+  readonly normalizer: object;
+  readonly pre_tokenizer: object;
+  readonly post_processor: null;
+  readonly decoder: null;
   readonly model: {
     readonly type: 'Unigram';
     readonly unk_id: number;
@@ -45,21 +49,16 @@ export function readSpiece(bytes: Uint8Array, path: string): UnigramDescription 
       `loadTokenizer: ${path} has the model type ${modelType}, expected ${UNIGRAM} (unigram); put the model's tokenizer.json there`,
     );
   }
-  const special = pieces.flatMap(({ text, type }, id) =>
-    type === UNKNOWN || type === CONTROL ? [{ id, content: text }] : [],
-  );
+  const plain = { special: true, normalized: false, single_word: false, lstrip: false, rstrip: false };
+  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
   return {
-    added_tokens: special.map((one) => ({
-      ...one,
-      special: true,
-      normalized: false,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-    })),
-    ...{ normalizer: { type: 'Precompiled', precompiled_charsmap: '' } },
-    ...{ pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true } },
-    ...{ post_processor: null, decoder: null },
+    added_tokens: pieces.flatMap(({ text, type }, id) =>
+      type === UNKNOWN || type === CONTROL ? [{ id, content: text, ...plain }] : [],
+    ),
+    normalizer: { type: 'Precompiled', precompiled_charsmap: '' }, // applied as NFKC and its rules for spaces, whatever it holds
+    pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, metaspace] },
+    post_processor: null,
+    decoder: null,
     model: { type: 'Unigram', unk_id: unknown, vocab: pieces.map(({ text, score }) => [text, score]) },
   };
 }
