@@ -68,7 +68,7 @@ export {
   type Size,
 } from './scenes/scene';
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
-export { clipTokenizer } from './text/clip-tokenizer';
+export { clipPieces, clipTokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
 export { loadTokenizer } from './text/load-tokenizer';
 export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';

@@ -58,7 +58,7 @@ export interface Figures {
 }
 
 /** What every suite says of itself. */
-interface SuiteBase {
+export interface SuiteBase {
   /** As in `--suite`: lower case, digits and hyphens. */
   readonly name: string;
   /** As papers write it. */

@@ -5,7 +5,7 @@ import { askClassification, LABELLED_IMAGES } from './classification';
 import type { Embedder } from './embedder';
 import { askQuestions, QUESTION_IMAGES } from './questions';
 import { askRetrieval, RETRIEVAL_IMAGES } from './retrieval';
-import { measured, type OnProgress, suiteError, Tally } from './stream';
+import { measured, suiteError, Tally } from './stream';
 
 /** What a suite says of a model. */
 export interface SuiteResult {
@@ -21,7 +21,7 @@ export interface SuiteResult {
 /** Options of {@link runSuite}. */
 export interface RunSuiteOptions {
   /** Told after each item, and before them after some classes; how many there are is unknown where shards are read. */
-  readonly onProgress?: (what: 'items' | 'classes', ...progress: Parameters<OnProgress>) => void;
+  readonly onProgress?: (what: 'items' | 'classes', done: number, total: number | undefined) => void;
 }
 
 /**

@@ -56,6 +56,18 @@ export function clipTokenizer(): StartedTokenizer {
   };
 }
 
+/**
+ * CLIP's pieces with their ids, and the pairs of pieces in the order in which they merge; for files of the tokenizer.
+ * @throws Error if the package with the merge table is missing
+ */
+export function clipPieces(): {
+  readonly vocabulary: Readonly<Record<string, number>>;
+  readonly merges: readonly (readonly [string, string])[];
+} {
+  const merges = readMerges();
+  return { vocabulary: buildModel(merges).vocabulary, merges };
+}
+
 /** Pairs of pieces in the order in which they merge. */
 function readMerges(): [string, string][] {
   const require = createRequire(import.meta.url);
