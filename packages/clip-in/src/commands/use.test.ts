@@ -111,6 +111,14 @@ describe('indexing and searching', () => {
   });
 });
 
+it('ends quietly when nobody reads on', async () => {
+  const { child, ended } = start(['search', 'a star', '--index', at('index'), '--json']);
+  child.stdout.destroy();
+  const { code, stderr } = await ended;
+  expect(code).toBe(0);
+  expect(stderr).toMatch(/^device: .*\n$/);
+});
+
 describe('classifying', () => {
   it('prints a table, and JSON', async () => {
     const labels = ['--labels', 'a red apple, a star,a pig'];
@@ -202,7 +210,7 @@ describe('what cannot be done is said in one message', () => {
     [
       'an unknown word',
       () => ['classify', at('pictures', 'star.png'), ...small, '--labels', 'a zeppelin'],
-      /knows no others; .*"zeppelin"/,
+      /the model small-world cannot read "a zeppelin"/,
     ],
     [
       'no picture for a heat map',

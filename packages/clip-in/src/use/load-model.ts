@@ -17,20 +17,18 @@ export const MODEL_HELP =
   'the little model of this package, which knows nothing but emoji';
 
 /** Loads a model by what `--model` says; see {@link loadPretrained}. */
-export const loadNamed = (source: string): Promise<PretrainedModel> =>
-  loadPretrained(source === SMALL_WORLD ? smallWorldCheckpoint : source);
-
-/** What a model is called, in what people read. */
-export const nameOf = ({ name }: Pick<PretrainedModel, 'name'>, source: string): string =>
-  source === SMALL_WORLD ? SMALL_WORLD : name;
+export async function loadNamed(source: string): Promise<PretrainedModel> {
+  if (source !== SMALL_WORLD) return loadPretrained(source);
+  return { ...(await loadPretrained(smallWorldCheckpoint)), name: SMALL_WORLD };
+}
 
 /** What an index keeps of a model. Its fingerprint is of weights and preprocessing, since both make an embedding. */
 export function indexModelOf(pretrained: PretrainedModel, source: string): IndexModel {
-  const { fingerprint, preprocess, model } = pretrained;
+  const { name, fingerprint, preprocess, model } = pretrained;
   return {
     // A path must lead there from any directory.
     source: source !== SMALL_WORLD && existsSync(source) ? resolve(source) : source,
-    name: nameOf(pretrained, source),
+    name,
     fingerprint: createHash('sha256')
       .update(JSON.stringify([fingerprint, preprocess]))
       .digest('hex'),
@@ -49,7 +47,7 @@ export async function logitsOf({
 
 /**
  * Says for each text that the model cannot read to its end how much it has and how much is read.
- * @throws Error if there are words that the model does not know at all
+ * @throws Error if there are words that the model does not know at all, as there are for one that was trained on few
  */
 export function cutTexts(
   { tokenizer, model, name }: Pick<PretrainedModel, 'tokenizer' | 'model' | 'name'>,
@@ -70,6 +68,6 @@ function countTokens(tokenizer: Tokenizer, text: string, name: string): number {
     return tokenizer.encode(text).length;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`the model ${name} was trained on few words and knows no others; ${reason}`, { cause });
+    throw new Error(`the model ${name} cannot read "${text}"; ${reason}`, { cause });
   }
 }
