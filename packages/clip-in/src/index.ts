@@ -117,7 +117,14 @@ export {
   type TextTower,
   textTower,
 } from './model';
-export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
+export {
+  loadModel,
+  saveModel,
+  smallWorldCheckpoint,
+  type TrainedModel,
+  tokenizerOf,
+  type Vocabulary,
+} from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
 export type { StepLog } from './training/log';
@@ -157,6 +164,7 @@ export {
   type TrainBatch,
   trainBatches,
   type World,
+  worldTokenizer,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
 // Use
@@ -184,5 +192,7 @@ export {
 } from './use/picture-index';
 export { type Query, type SearchOptions, searchIndex } from './use/search-index';
 // Published weights
+export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
+export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

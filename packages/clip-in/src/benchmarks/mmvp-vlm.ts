@@ -146,7 +146,8 @@ function figuresOf(scores: Float32Array, patterns: readonly string[]): Figures {
   };
 }
 
-const bothDirections = 'Both directions: besides, each image chooses its own statement';
+/** The stricter rule: besides, each image chooses its own statement. */
+const bothDirections = 'Both directions';
 
 const inOrder = (shares: readonly Share[]): readonly Share[] =>
   mmvpPatterns.flatMap((pattern) => shares.filter(({ name }) => name === pattern));

@@ -5,7 +5,7 @@ import { suiteList, suites, suitesNamed } from '../benchmarks/suites';
 import type { Config } from '../config';
 import { encodersOf } from '../evaluation/encoders';
 import { evaluationSets, type Measurement, measure } from '../evaluation/measure';
-import { loadModel } from '../pretrained';
+import { loadModel, tokenizerOf } from '../pretrained';
 import { figuresTable } from '../table';
 import { openWorld } from '../training/world';
 import { MODEL_HELP } from '../use/load-model';
@@ -111,8 +111,8 @@ export async function runEval({ config, device, json }: EvalOptions): Promise<vo
 
 async function measureModel({ start, evaluation }: Config) {
   if (start === null) throw new Error('eval: name the checkpoint of a model');
-  const { model, params } = await loadModel(start);
-  const world = openWorld([evaluation.hand]);
+  const { model, params, vocabulary } = await loadModel(start);
+  const world = openWorld([evaluation.hand], tokenizerOf(vocabulary));
   const sets = evaluationSets(evaluation);
   const measurement: Measurement = await measure(
     encodersOf(model)(params),

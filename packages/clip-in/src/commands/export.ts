@@ -1,6 +1,6 @@
 /** `clip-in export`: a model as ONNX, for other runtimes. */
 import { exportOnnx } from '../export/export-onnx';
-import { loadPretrained } from '../weights/load-pretrained';
+import { loadNamed, MODEL_HELP } from '../use/load-model';
 import { type AddCommand, addDeviceOptions, type DeviceFlags, withDevice } from './shared';
 
 const EXAMPLES = `
@@ -15,11 +15,11 @@ export const exportCommand = (): AddCommand => (program) => {
   const command = program
     .command('export')
     .description('write both towers of a model as ONNX, for other runtimes')
-    .argument('<model>', 'the model: a folder or file of weights, or what a run of clip-in saved')
+    .argument('<model>', MODEL_HELP)
     .argument('<directory>', 'for the files; made if it is not there')
     .action((model: string, directory: string, flags: DeviceFlags) =>
       withDevice(flags, async () => {
-        const { all } = await exportOnnx(await loadPretrained(model), directory);
+        const { all } = await exportOnnx(await loadNamed(model), directory);
         for (const path of all) console.log(path);
       }),
     );

@@ -10,7 +10,6 @@ import {
   type ImageSource,
   type PreprocessOptions,
   partsOf,
-  preprocess,
   readSource,
   type Tokenizer,
 } from '@clipin/data';
@@ -24,6 +23,7 @@ import {
   openEmbeddingStore,
 } from './embedding-store';
 import { encodersOf } from './encoders';
+import { type PreparedImage, prepareImage } from './prepared-images';
 
 /** What an embedder needs of a pretrained model. */
 export interface EmbeddingModel {
@@ -89,7 +89,7 @@ const readsPadding = ({ causal = true, pool = 'end' }: TextConfig): boolean => !
 /** A source on its way. */
 type Loaded =
   | { readonly source: ImageSource; readonly error: ImageError }
-  | { readonly source: ImageSource; readonly key: EmbeddingKey; readonly pixels?: Float32Array };
+  | { readonly source: ImageSource; readonly key: EmbeddingKey; readonly pixels?: PreparedImage };
 
 /**
  * An embedder of a model. Its parameters must not be donated while it is in use.
@@ -120,7 +120,7 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
       const key = embeddingKey('image', JSON.stringify([PIXELS_VERSION, options, box ?? null]), bytes);
       if (store.get(key)) return { source, key };
       const read = { name: typeof file === 'string' ? file : file.name, bytes };
-      const pixels = await preprocess(box ? { source: read, box } : read, options);
+      const pixels = await prepareImage(model.config.vision, box ? { source: read, box } : read, options);
       return { source, key, pixels };
     } catch (error) {
       if (error instanceof ImageError) return { source, error };
@@ -129,10 +129,14 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   };
 
   /** Embeds what is not known yet, and keeps it. */
-  const embedPixels = async (pictures: ReadonlyMap<EmbeddingKey, Float32Array>): Promise<void> => {
+  const embedPixels = async (pictures: ReadonlyMap<EmbeddingKey, PreparedImage>): Promise<void> => {
     if (pictures.size === 0) return;
     signal?.throwIfAborted();
-    const rows = await encoders.images(joined([...pictures.values()]));
+    const prepared = [...pictures.values()];
+    const squares = prepared.flatMap((image) => (image instanceof Float32Array ? [image] : []));
+    const patched = prepared.flatMap((image) => (image instanceof Float32Array ? [] : [image]));
+    // All are of one kind, the model's.
+    const rows = await (patched.length > 0 ? encoders.patches(patched) : encoders.images(joined(squares)));
     keep(store, [...pictures.keys()], rows, width, 'image');
     embedded.images += pictures.size;
   };
@@ -143,7 +147,7 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   ): AsyncIterable<EmbeddedImage> {
     const options = { ...pretrained.preprocess, resize };
     let waiting: Loaded[] = [];
-    const pictures = new Map<EmbeddingKey, Float32Array>();
+    const pictures = new Map<EmbeddingKey, PreparedImage>();
     const release = async (): Promise<EmbeddedImage[]> => {
       await embedPixels(pictures);
       pictures.clear();

@@ -40,6 +40,25 @@ describe('a file that is cut off', () => {
   });
 });
 
+describe('a JPEG', () => {
+  const whole = read('large.jpg');
+  const end = whole.subarray(-2);
+
+  test('that lacks a part, but has its end, is not filled up with grey', async () => {
+    for (const share of [0.4, 0.7, 0.95]) {
+      const parts = [whole.subarray(0, Math.floor(whole.length * share)), end];
+      const error = await errorOf('part.jpg', Buffer.concat(parts));
+      expect(error.message).toMatch(/part.jpg: cannot be decoded: .*premature end of data segment/);
+    }
+  });
+
+  test('with bytes too many before a marker decodes, as in Pillow', async () => {
+    const bytes = Buffer.concat([whole.subarray(0, -2), Buffer.from([0, 1, 2, 3]), end]);
+    const { data } = await decodeImage({ name: 'more.jpg', bytes });
+    expect(data).toEqual((await decodeImage({ name: 'large.jpg', bytes: whole })).data);
+  });
+});
+
 describe('no picture', () => {
   test('nothing, text, pages', async () => {
     expect((await errorOf('a.jpg', new Uint8Array())).message).toBe(
