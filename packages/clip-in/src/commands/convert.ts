@@ -2,7 +2,7 @@
 
 import { Option } from 'commander';
 import { configurations, type ModelName } from '../configurations';
-import { loadNamed, MODEL_HELP, nameOf } from '../use/load-model';
+import { loadNamed, MODEL_HELP } from '../use/load-model';
 import type { LoadPretrainedOptions } from '../weights/load-pretrained';
 import { saveHuggingFace, saveOpenClip } from '../weights/save-pretrained';
 import { type AddCommand, addDeviceOptions, type DeviceFlags, withDevice } from './shared';
@@ -54,5 +54,5 @@ export const convertCommand =
 async function runConvert({ source, target, to, load }: ConvertOptions): Promise<void> {
   const pretrained = await loadNamed(source, load);
   await SAVERS[to](target, pretrained);
-  console.log(`${nameOf(pretrained, source)} written to ${target}`);
+  console.log(`${pretrained.name} written to ${target}`);
 }
