@@ -249,7 +249,8 @@ def long_clip(out, name):
 def clip_in(out, name):
     text = dict(longer(TEXT, rope=True), context_length=30)
     model = randomize(CustomTextClip(open_clip(EMBEDDING, VISION, text, True)), 10)
-    state = collections.OrderedDict((f"module.{key}", x) for key, x in copied(model.state_dict()).items())
+    parameters = {key: torch.nn.Parameter(x) for key, x in copied(model.state_dict()).items()}
+    state = collections.OrderedDict((f"module.{key}", x) for key, x in parameters.items())
     torch.save({"state_dict": state}, out / f"{name}.pt")
     remember(name, model, 8, 40, 26)
 

@@ -194,5 +194,5 @@ export { type Query, type SearchOptions, searchIndex } from './use/search-index'
 // Published weights
 export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
-export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
+export type { StoredData, StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
 export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

@@ -30,8 +30,9 @@ import {
 } from './model-files';
 import type { Naming } from './naming';
 import { fromOpenClip } from './open-clip-config';
+import { fileSource, shardedSource } from './open-tensors';
 import { preprocessOfHuggingFace, preprocessOfOpenClip } from './preprocess-config';
-import { fileSource, shardedSource, type TensorSource } from './tensor-source';
+import type { TensorSource } from './tensor-source';
 
 /** Weights and what belongs to them. The source is to be closed. */
 export interface DescribedModel {

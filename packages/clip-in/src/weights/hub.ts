@@ -19,7 +19,7 @@ import {
   modelInfo,
 } from '@huggingface/hub';
 import { SETTINGS_FILES, weightsAmong } from './model-files';
-import { shardsOf } from './tensor-source';
+import { shardsOf } from './open-tensors';
 
 /** How the hub is reached. */
 export interface HubOptions {

@@ -4,8 +4,8 @@
  */
 import { type Leaf, leaves } from '@clipin/tensor';
 import { type Layout, ourShape, theirShape } from './layouts';
+import { listed } from './listed';
 import type { TensorInfo } from './safetensors';
-import { listed } from './tensor-source';
 
 /**
  * A name of theirs, the paths of ours that it holds, one after another along its first axis, and the layout. `{i}` stands

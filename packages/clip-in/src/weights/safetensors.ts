@@ -15,7 +15,7 @@ import {
   storedDType,
 } from './elements';
 
-export type { StoredDType } from './elements';
+export type { StoredData, StoredDType } from './elements';
 
 /** One tensor of a file. */
 export interface StoredTensor {
