@@ -13,6 +13,7 @@ import {
   readSource,
   type Tokenizer,
 } from '@clipin/data';
+import type { Preparation } from '../benchmarks/suite';
 import type { TextConfig } from '../configurations';
 import type { DualEncoder, DualEncoderParams } from '../model';
 import {
@@ -65,11 +66,11 @@ export interface Embedder {
   /**
    * Unit rows, in the order of the sources.
    *
-   * @param resize - how images are brought to the model's size. Default: as the model was trained
+   * @param change - of the way in which the model's images are prepared. Default: none
    */
   images(
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
-    resize?: PreprocessOptions['resize'],
+    change?: Preparation,
   ): AsyncIterable<EmbeddedImage>;
   /** `[texts, width]`, unit rows. A text that is too long for the model is cut, its end token kept. */
   texts(texts: readonly string[]): Promise<Float32Array>;
@@ -148,9 +149,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
 
   async function* images(
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
-    resize = pretrained.preprocess.resize,
+    change: Preparation = {},
   ): AsyncIterable<EmbeddedImage> {
-    const options = { ...pretrained.preprocess, resize };
+    const options = { ...pretrained.preprocess, ...change };
     let waiting: Loaded[] = [];
     const pictures = new Map<EmbeddingKey, PreparedImage>();
     const release = async (): Promise<EmbeddedImage[]> => {

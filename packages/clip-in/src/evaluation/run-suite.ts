@@ -33,9 +33,10 @@ export interface RunSuiteOptions {
 export async function runSuite(
   suite: Suite,
   directory: string,
-  embedder: Embedder,
+  given: Embedder,
   { onProgress = () => undefined }: RunSuiteOptions = {},
 ): Promise<SuiteResult> {
+  const embedder = preparing(given, suite);
   const tallyOf = (total: number | undefined) =>
     new Tally(total, (...progress) => onProgress('items', ...progress));
   const begin = async <T extends object>(
@@ -54,9 +55,8 @@ export async function runSuite(
         return { figures: answers.length === 0 ? undefined : suite.score(answers), tally };
       }
       case 'retrieval': {
-        const images = { ...RETRIEVAL_IMAGES, ...(suite.resize && { resize: suite.resize }) };
-        const { items, tally } = await begin(suite.read(directory), images.imagesOf);
-        return { figures: await askRetrieval(items, images, embedder, tally), tally };
+        const { items, tally } = await begin(suite.read(directory), RETRIEVAL_IMAGES.imagesOf);
+        return { figures: await askRetrieval(items, embedder, tally), tally };
       }
       case 'classification': {
         const task = await suite.read(directory).catch((error: unknown) => {
@@ -83,6 +83,12 @@ export async function runSuite(
     skipped: tally.skipped,
   };
 }
+
+/** The embedder, which prepares images in the way of a suite. */
+const preparing = (embedder: Embedder, { prepare }: Suite): Embedder => ({
+  ...embedder,
+  images: (sources) => embedder.images(sources, prepare),
+});
 
 function nothingLeft(suite: Suite, directory: string, skipped: readonly Skipped[]): SuiteError {
   const [first] = skipped;
