@@ -113,6 +113,19 @@ describe('questions', () => {
     expect(result.figures.notes).toEqual(['The benchmark has 7 items; here are 6.']);
   });
 
+  it('are prepared as the suite wants it', async () => {
+    const asked: unknown[] = [];
+    const base = embedder();
+    const images: Embedder['images'] = (sources, change) => {
+      asked.push(change);
+      return base.images(sources);
+    };
+    const items = [question('a', ['1,0'], ['1,0', '0,1'])];
+    await runSuite(questions(items, { prepare: { rgbFirst: true } }), '.', { ...base, images });
+    await runSuite(questions(items), '.', { ...base, images });
+    expect(asked).toEqual([{ rgbFirst: true }, undefined]);
+  });
+
   it('have a note where texts were cut by this suite', async () => {
     const base = { ...embedder(), cut: 5 };
     const texts = (list: readonly string[]) => {

@@ -72,19 +72,19 @@ export async function runSuite(
     }
   };
 
-  const before = embedder.cut;
+  const before = given.cut;
   const { figures, tally } = await score();
   if (!figures) throw nothingLeft(suite, directory, tally.skipped);
   return {
     suite: suite.name,
     title: suite.title,
-    figures: withNotes(checked(suite, figures), [...sizeNote(suite, tally), ...cutNote(embedder, before)]),
+    figures: withNotes(checked(suite, figures), [...sizeNote(suite, tally), ...cutNote(given, before)]),
     items: tally.taken,
     skipped: tally.skipped,
   };
 }
 
-/** The embedder, which prepares images in the way of a suite. */
+/** The embedder, which prepares images in the way of a suite. Its counts are those of this moment. */
 const preparing = (embedder: Embedder, { prepare }: Suite): Embedder => ({
   ...embedder,
   images: (sources) => embedder.images(sources, prepare),
