@@ -163,6 +163,14 @@ describe('sets with classes of their own', () => {
     expect(templates).toEqual(['a photo of a {c}, a type of bird.']);
   });
 
+  it('may be anybody’s', async () => {
+    const { classes, templates, labels } = await read(
+      'classes',
+      writeFiles({ 'cats/a.PNG': '', 'cats/notes.md': '', 'dogs/b.webp': '' }),
+    );
+    expect([classes, templates, labels]).toEqual([['cats', 'dogs'], ['a photo of a {c}.'], [0, 1]]);
+  });
+
   it('find numbered folders by the order of the numbers, and named ones by name', async () => {
     const classnames = '\uFEFFpink primrose\r\nhard-leaved pocket orchid\r\ncanterbury bells\r\n';
     const numbered = writeFiles({

@@ -263,4 +263,10 @@ export const classificationSuites: readonly ClassificationSuite[] = [
     metric: 'top-1',
     templates: ['a photo of a {c}, a type of bird.'],
   }),
+  ownClasses({
+    name: 'classes',
+    title: 'Classes of your own',
+    metric: 'top-1',
+    templates: ['a photo of a {c}.'],
+  }),
 ];

@@ -17,7 +17,7 @@ import {
 import { type RunSuiteOptions, runSuite } from '../evaluation/run-suite';
 import { formatDuration, type Progress, startProgress } from '../progress';
 import { evaluationReport } from '../report/evaluation-report';
-import { loadNamed, nameOf } from '../use/load-model';
+import { loadNamed } from '../use/load-model';
 import type { Started } from './shared';
 
 /** Options of `clip-in eval --suite`. */
@@ -46,7 +46,7 @@ export async function runEvalSuites(options: EvalSuitesOptions): Promise<void> {
   const embedder = createEmbedder(pretrained, { cache, signal });
   const results: TimedResult[] = [];
   const failures: SuiteFailure[] = [];
-  const model = { name: nameOf(pretrained, source), fingerprint: pretrained.fingerprint };
+  const model = { name: pretrained.name, fingerprint: pretrained.fingerprint };
   try {
     for (const suite of chosen) {
       const done = await oneSuite(suite, data, embedder);

@@ -57,6 +57,10 @@ export interface Embedder {
   readonly width: number;
   /** Images and texts that the model embedded; all others were known. */
   readonly embedded: { readonly images: number; readonly texts: number };
+  /** Texts, of all that were given, that are longer than the model reads, and were cut. */
+  readonly cut: number;
+  /** Tokens that the model reads of a text. */
+  readonly contextLength: number;
   /** Damaged records of the cache that were found, and embedded again. */
   readonly damaged: number;
   /**
@@ -113,6 +117,7 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   const store =
     cache === undefined ? memoryEmbeddingStore() : openEmbeddingStore(cache, pretrained.fingerprint, width);
   const embedded = { images: 0, texts: 0 };
+  let cut = 0;
 
   const load = async (source: ImageSource, options: PreprocessOptions): Promise<Loaded> => {
     try {
@@ -173,6 +178,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
     const { contextLength } = model.config.text;
     const ids = encodeTexts(tokenizer, list, contextLength);
     const rowOf = (text: number) => ids.subarray(text * contextLength, (text + 1) * contextLength);
+    // A full row may be that of a text that just fits.
+    const full = list.filter((_, i) => rowOf(i).at(-1) === tokenizer.end);
+    cut += full.filter((text) => tokenizer.encode(text).length > contextLength).length;
     const keys = list.map((_, i) => embeddingKey('text', rowOf(i).join()));
     const unknown = new Map(
       keys.map((key, i) => [key, rowOf(i)] as const).filter(([key]) => !store.get(key)),
@@ -202,6 +210,10 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   return {
     width,
     embedded,
+    contextLength: model.config.text.contextLength,
+    get cut() {
+      return cut;
+    },
     get damaged() {
       return store.damaged;
     },

@@ -72,12 +72,13 @@ export async function runSuite(
     }
   };
 
+  const before = embedder.cut;
   const { figures, tally } = await score();
   if (!figures) throw nothingLeft(suite, directory, tally.skipped);
   return {
     suite: suite.name,
     title: suite.title,
-    figures: withSize(suite, checked(suite, figures), tally),
+    figures: withNotes(checked(suite, figures), [...sizeNote(suite, tally), ...cutNote(embedder, before)]),
     items: tally.taken,
     skipped: tally.skipped,
   };
@@ -107,9 +108,21 @@ function checked(suite: Suite, figures: Figures): Figures {
 }
 
 /** Says so where the directory holds another number of items than the benchmark has. */
-function withSize({ size }: Suite, figures: Figures, { taken, skipped }: Tally): Figures {
+function sizeNote({ size }: Suite, { taken, skipped }: Tally): string[] {
   const found = taken + skipped.length;
-  if (size === undefined || found === size) return figures;
-  const note = `The benchmark has ${size.toLocaleString('en')} items; here are ${found.toLocaleString('en')}.`;
-  return { ...figures, notes: [note, ...(figures.notes ?? [])] };
+  if (size === undefined || found === size) return [];
+  return [`The benchmark has ${size.toLocaleString('en')} items; here are ${found.toLocaleString('en')}.`];
 }
+
+/** Long captions say more than most models read. */
+function cutNote({ cut, contextLength }: Embedder, before: number): string[] {
+  const count = cut - before;
+  if (count === 0) return [];
+  const which = count === 1 ? '1 text is' : `${count.toLocaleString('en')} texts are`;
+  return [
+    `${which} longer than the ${contextLength} tokens that the model reads; what is beyond them was cut off.`,
+  ];
+}
+
+const withNotes = (figures: Figures, notes: readonly string[]): Figures =>
+  notes.length === 0 ? figures : { ...figures, notes: [...notes, ...(figures.notes ?? [])] };

@@ -1,13 +1,15 @@
-import { CLIP_PREPROCESS } from '@clipin/data';
-import { init, tensor } from '@clipin/tensor';
+import { CLIP_PREPROCESS, SIGLIP_PREPROCESS } from '@clipin/data';
+import { init, randomKey, tensor } from '@clipin/tensor';
 import { interpolateInferno } from 'd3-scale-chromatic';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { VisionConfig } from '../configurations';
 import { createEmbedder } from '../evaluation/embedder';
+import { dualEncoder } from '../model';
 import type { PretrainedModel } from '../weights/load-pretrained';
 import { heatMapFigure } from './heat-map-figure';
 import { type HeatMaps, heatMaps } from './heat-maps';
-import { loadNamed, SMALL_WORLD } from './load-model';
+import { loadNamed, logitsOf, SMALL_WORLD } from './load-model';
 import { sceneDrawer, tinyPicture } from './pictures.test-helpers';
 
 let pretrained: PretrainedModel;
@@ -29,7 +31,7 @@ describe('maps', () => {
     const picture = { name: 'p', bytes: sceneDrawer(48)({ background: 'blue', objects: [apple] }) };
     const embedder = createEmbedder(pretrained);
     const maps = await heatMaps(pretrained, embedder, picture, 'a red apple');
-    expect(maps).toMatchObject({ grid: 6, covered: 1, pool: 'class', heads: 3 });
+    expect(maps).toMatchObject({ grid: [6, 6], ownShape: false, covered: 1, pool: 'class', heads: 3 });
     expect([maps.attention.length, maps.similarity.length]).toEqual([36, 36]);
     // The class token keeps a share for itself.
     const share = maps.attention.reduce((a, b) => a + b);
@@ -69,6 +71,45 @@ describe('maps', () => {
     expect(maps.cosine).toBeCloseTo(maps.similarity[0]!, 6);
   });
 
+  /** A model of random weights whose tower is of another kind. */
+  const other = (vision: Partial<VisionConfig>): PretrainedModel => {
+    const { config } = pretrained.model;
+    const model = dualEncoder({ ...config, logitBias: true, vision: { ...config.vision, ...vision } });
+    const size = model.config.vision.imageSize;
+    return { ...pretrained, model, params: model.init(randomKey(3)), preprocess: SIGLIP_PREPROCESS(size) };
+  };
+  const wide = async () => {
+    const bytes = await sharp({ create: { width: 90, height: 30, channels: 3, background: '#3060c0' } })
+      .png()
+      .toBuffer();
+    return { name: 'wide.png', bytes };
+  };
+
+  it.each<[string, Partial<VisionConfig>, Partial<HeatMaps>]>([
+    ['a probe', { pool: 'attention', imageSize: 27 }, { grid: [3, 3], covered: 24 / 27, pool: 'attention' }],
+    ['a mean', { pool: 'mean' }, { grid: [6, 6], covered: 1, pool: 'mean' }],
+    [
+      'pictures in their own shape',
+      { pool: 'attention', naflex: true },
+      { grid: [3, 9], ownShape: true, covered: 1 },
+    ],
+  ])('are of towers with %s', async (_, vision, expected) => {
+    const loaded = other(vision);
+    const embedder = createEmbedder(loaded);
+    const maps = await heatMaps(loaded, embedder, await wide(), 'a star');
+    expect(maps).toMatchObject(expected);
+    const count = maps.grid[0] * maps.grid[1];
+    expect([maps.attention.length, maps.similarity.length]).toEqual([count, count]);
+    // Such pools look at nothing but patches, so that none of the attention is left for padding or a class token.
+    expect(maps.attention.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+    const [text, image] = [await embedder.texts(['a star']), await only(embedder.images([await wide()]))];
+    expect(maps.cosine).toBeCloseTo(
+      text.reduce((sum, value, i) => sum + value * image[i]!, 0),
+      5,
+    );
+    expect(await logitsOf(loaded)).toEqual({ scale: expect.closeTo(10, 4), bias: -10 });
+  });
+
   it('refuse an empty text and what is no picture', async () => {
     const embedder = createEmbedder(pretrained);
     const picture = { name: 'p.png', bytes: tinyPicture(1) };
@@ -83,7 +124,8 @@ describe('the figure', () => {
   const left = (panel: number) => 24 + panel * (side + 24);
   const hot = 6; // row 1, column 2 of 4
   const maps: HeatMaps = {
-    grid: 4,
+    grid: [4, 4],
+    ownShape: false,
     covered: 1,
     attention: Float32Array.from({ length: 16 }, (_, i) => (i === hot ? 0.5 : 0.01)),
     similarity: new Float32Array(16).fill(0.2),
@@ -150,6 +192,14 @@ describe('the figure', () => {
     const at = await draw({ covered: 0.75 });
     const [r, g, b] = at(left(1) + 300, 84 + 300);
     expect([g, b]).toEqual([r, r]);
+  });
+
+  it('shows a picture that is taken whole in the shape of its grid', async () => {
+    const at = await draw({ grid: [2, 8], ownShape: true });
+    near(at(left(0) + 380, 84 + 90), [0x30, 0x60, 0xc0], 1);
+    near(at(left(0) + 380, 84 + 100), [255, 255, 255], 0);
+    const [x, y] = [left(1) + 6.5 * 48, 84 + 24];
+    near(at(x, y), mixed(1), 4);
   });
 
   it('writes the text over its map, long ones in two lines', async () => {

@@ -120,7 +120,7 @@ describe('what a model is told', () => {
 
   it('says when it does not know a word', () => {
     expect(() => cutTexts(pretrained, ['a zeppelin'])).toThrow(
-      /was trained on few words and knows no others; .*"zeppelin"/,
+      /the model small-world cannot read "a zeppelin"; .*cut vocabulary/,
     );
   });
 
