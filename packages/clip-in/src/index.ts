@@ -16,6 +16,7 @@ export {
   type Figures,
   isSkipped,
   type LabelledImage,
+  type Preparation,
   type Question,
   type QuestionSuite,
   type RetrievalSuite,
