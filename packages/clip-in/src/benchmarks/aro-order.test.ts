@@ -62,7 +62,7 @@ describe('reading', () => {
 
   it('says what is missing', async () => {
     await expect(read(cocoOrder, writeFiles({ 'captions_val2014.json': '' }))).rejects.toThrow(
-      /^COCO-Order: the captions not found in .*looked for coco_karpathy_test\.json, .*Expected: coco_karpathy_test\.json \(a list/,
+      /^the captions not found in .*looked for coco_karpathy_test\.json, .*Expected: coco_karpathy_test\.json \(a list/,
     );
   });
 });

@@ -109,7 +109,7 @@ describe('reading', () => {
   it('says what is missing', async () => {
     const { 'visual_genome_attribution.json': _, ...rest } = files([], []);
     await expect(read(writeFiles(rest))).rejects.toThrow(
-      /^ARO: visual_genome_attribution\.json not found in .*Expected: visual_genome_relation\.json, /,
+      /^visual_genome_attribution\.json not found in .*Expected: visual_genome_relation\.json, /,
     );
     const { 'images/2373554.jpg': __, ...noImages } = files([], []);
     await expect(read(writeFiles(noImages))).rejects.toThrow(

@@ -14,7 +14,6 @@ import { type Skipped, SuiteError } from './suite';
 
 /** What a suite says of itself in an error. */
 export interface Described {
-  readonly title: string;
   readonly layout: string;
 }
 
@@ -43,7 +42,7 @@ export function missing(
     : !statSync(directory).isDirectory()
       ? 'that is no directory'
       : `looked for ${places.join(', ')}`;
-  return `${suite.title}: ${what} not found in ${directory}: ${state}. Expected: ${suite.layout}`;
+  return `${what} not found in ${directory}: ${state}. Expected: ${suite.layout}`;
 }
 
 const imageEndings = ['.jpg', '.jpeg', '.png', '.webp', '.JPG', '.JPEG', '.PNG'];

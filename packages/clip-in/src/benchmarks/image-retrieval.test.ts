@@ -98,7 +98,7 @@ describe('COCO', () => {
 
   it('says what is missing', async () => {
     await expect(read(coco, { 'val2014/a.jpg': '' })).rejects.toThrow(
-      /COCO, Karpathy test.*dataset_coco\.json/s,
+      /^the captions not found.*dataset_coco\.json/s,
     );
     await expect(
       read(coco, { 'coco_test_karpathy.json': '{"images": [', 'val2014/a.jpg': '' }),

@@ -125,7 +125,7 @@ describe('reading', () => {
 
   it('says what is missing', async () => {
     await expect(read(writeFiles({ 'readme.md': '' }))).rejects.toThrow(
-      /MMVP-VLM: the questions not found in .*looked for Questions\.csv.*Expected: Questions\.csv/,
+      /^the questions not found in .*looked for Questions\.csv.*Expected: Questions\.csv/,
     );
     await expect(read('/nowhere/at/all')).rejects.toThrow('there is no such directory');
     await expect(read(writeFiles({ 'Questions.csv': 'Question ID,Type,Statement\n' }))).rejects.toThrow(

@@ -84,7 +84,7 @@ describe('reading', () => {
   it('says what is missing', async () => {
     const { 'existence/image2text.json': _, ...rest } = files();
     await expect(read(writeFiles(rest))).rejects.toThrow(
-      /^SPEC: existence\/image2text\.json not found in .*Expected: the unpacked data\.zip/,
+      /^existence\/image2text\.json not found in .*Expected: the unpacked data\.zip/,
     );
   });
 });

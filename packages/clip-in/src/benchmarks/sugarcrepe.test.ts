@@ -78,7 +78,7 @@ describe('reading', () => {
   it('says what is missing, all files at once', async () => {
     const { 'data/add_obj.json': _, 'data/swap_att.json': __, ...rest } = files();
     await expect(read(writeFiles(rest))).rejects.toThrow(
-      /^SugarCrepe: swap_att\.json, add_obj\.json not found in .*: looked for data\/, \.\/\. Expected: data\/<subset>\.json/,
+      /^swap_att\.json, add_obj\.json not found in .*: looked for data\/, \.\/\. Expected: data\/<subset>\.json/,
     );
     const { 'val2017/000000000139.jpg': ___, ...noImages } = files();
     await expect(read(writeFiles(noImages))).rejects.toThrow(/the folder of images not found .* val2017, /);

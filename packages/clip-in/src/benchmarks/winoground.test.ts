@@ -93,7 +93,7 @@ describe('reading', () => {
 
   it('says what is missing', async () => {
     await expect(read(writeFiles({ 'images.zip': '' }))).rejects.toThrow(
-      /^Winoground: the captions not found in .*looked for examples\.jsonl, .*Expected: examples\.jsonl with the unpacked/,
+      /^the captions not found in .*looked for examples\.jsonl, .*Expected: examples\.jsonl with the unpacked/,
     );
     const lines = { 'examples.jsonl': JSON.stringify(example(0)), 'images.zip': '' };
     await expect(read(writeFiles(lines))).rejects.toThrow(/the folder of images not found/);

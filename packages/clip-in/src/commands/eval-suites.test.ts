@@ -203,7 +203,7 @@ describe('clip-in eval --suite', () => {
     }
     const { out, results } = await run(['coco', 'urban-1k'], { data: broken });
     expect(results.failures.map(({ suite, reason }) => [suite, reason])).toEqual([
-      ['coco', expect.stringMatching(/COCO, Karpathy test: .*Expected: coco_test_karpathy\.json/)],
+      ['coco', expect.stringMatching(/^the captions not found in .*Expected: coco_test_karpathy\.json/)],
     ]);
     const [urban] = results.results;
     expect([urban?.items, urban?.skipped.length, urban?.skipped[0]?.skipped]).toEqual([

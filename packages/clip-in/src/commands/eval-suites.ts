@@ -49,7 +49,7 @@ export async function runEvalSuites(options: EvalSuitesOptions): Promise<void> {
   const model = { name: pretrained.name, fingerprint: pretrained.fingerprint };
   try {
     for (const suite of chosen) {
-      const done = await oneSuite(suite, directoryOf(suite, data), embedder);
+      const done = await oneSuite(suite, data, embedder);
       if ('reason' in done) failures.push(done);
       else results.push(done);
       const date = new Date().toISOString();
@@ -70,17 +70,10 @@ export async function runEvalSuites(options: EvalSuitesOptions): Promise<void> {
   if (failures.length > 0) process.exitCode = 1;
 }
 
-/** A suite's own directory if there is one of its name, so that many can lie side by side. */
-function directoryOf(suite: Suite, data: string): string {
+async function oneSuite(suite: Suite, data: string, embedder: Embedder): Promise<TimedResult | SuiteFailure> {
+  // A suite's own directory if there is one of its name, so that many can lie side by side.
   const own = join(data, suite.name);
-  return existsSync(own) ? own : data;
-}
-
-async function oneSuite(
-  suite: Suite,
-  directory: string,
-  embedder: Embedder,
-): Promise<TimedResult | SuiteFailure> {
+  const directory = existsSync(own) ? own : data;
   const started = performance.now();
   const { onProgress, stop } = showing(suite.title);
   try {
@@ -94,8 +87,9 @@ async function oneSuite(
   } catch (error) {
     stop();
     if (!(error instanceof SuiteError)) throw error;
-    console.error(`${suite.title} failed: ${error.message}`);
-    return { suite: suite.name, title: suite.title, reason: error.message };
+    const reason = directory === own ? error.message : `${error.message} (There is no ${own}.)`;
+    console.error(`${suite.title} failed: ${reason}`);
+    return { suite: suite.name, title: suite.title, reason };
   }
 }
 

@@ -8,7 +8,7 @@ import type {
   Skipped,
 } from '../benchmarks/suite';
 import { averagePrompts } from '../metrics';
-import type { Embedder } from './embedder';
+import type { Embeds } from './embedder';
 import { type Embeddings, ranksAmong, similarity } from './ranks';
 import { type ItemImages, Rows, type Tally, withEmbeddings } from './stream';
 
@@ -30,7 +30,7 @@ export const promptOf = (template: string, name: string): string => template.rep
  */
 export async function classEmbeddings(
   { classes, templates }: Pick<Classification, 'classes' | 'templates'>,
-  embedder: Embedder,
+  embedder: Embeds,
   onProgress: (done: number) => void = () => undefined,
 ): Promise<Embeddings> {
   const { width } = embedder;
@@ -118,7 +118,7 @@ export async function askClassification(
   task: Omit<Classification, 'images'>,
   items: AsyncIterable<LabelledImage | Skipped>,
   metric: ClassificationSuite['metric'],
-  embedder: Embedder,
+  embedder: Embeds,
   tally: Tally,
   onClasses?: (done: number) => void,
 ): Promise<Figures | undefined> {

@@ -78,6 +78,9 @@ export interface Embedder {
   close(): void;
 }
 
+/** What computes embeddings, without what is told of it. */
+export type Embeds = Pick<Embedder, 'width' | 'images' | 'texts'>;
+
 /** Part of the key of an image; another number when the same bytes come to mean other pixels. */
 const PIXELS_VERSION = '1';
 /** Batches of pictures that are decoded, or being decoded, besides the one on the device. */

@@ -1,7 +1,7 @@
 /** Questions: the cosines of each one's own images and texts, which its suite then judges. */
 import type { Answer, Question, Skipped } from '../benchmarks/suite';
 import { cosines } from '../metrics';
-import type { Embedder } from './embedder';
+import type { Embeds } from './embedder';
 import { type ItemImages, Rows, type Tally, withEmbeddings, withoutBytes } from './stream';
 
 /** Enough that texts of one length fill a batch. */
@@ -16,7 +16,7 @@ export const QUESTION_IMAGES: ItemImages<Question> = {
 /** Embeds questions and compares their images with their texts. */
 export async function askQuestions(
   items: AsyncIterable<Question | Skipped>,
-  embedder: Embedder,
+  embedder: Embeds,
   tally: Tally,
 ): Promise<Answer[]> {
   const answers: Answer[] = [];

@@ -1,7 +1,7 @@
 /** Retrieval: recall among images and captions, where an image has several captions and any of them counts as its own. */
 import { nameOf } from '@clipin/data';
 import { type CaptionedImage, type Figures, type Skipped, SuiteError } from '../benchmarks/suite';
-import type { Embedder } from './embedder';
+import type { Embeds } from './embedder';
 import { type Embeddings, type Ranks, ranksAmong, similarity } from './ranks';
 import { type ItemImages, Rows, type Tally, withEmbeddings } from './stream';
 
@@ -58,7 +58,7 @@ function tieNote(direction: string, { above, tied }: Ranks): string[] {
 /** Embeds images and captions, and scores them; undefined if there is nothing to score. */
 export async function askRetrieval(
   items: AsyncIterable<CaptionedImage | Skipped>,
-  embedder: Embedder,
+  embedder: Embeds,
   tally: Tally,
 ): Promise<Figures | undefined> {
   const embedded = new Rows(embedder.width);

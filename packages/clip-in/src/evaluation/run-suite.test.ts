@@ -66,6 +66,22 @@ const question = (id: string, images: readonly ImageSource[], texts: readonly st
   texts,
 });
 
+it('prepares images in the way of the suite', async () => {
+  const given = embedder();
+  const seen: unknown[] = [];
+  const watched: Embedder = {
+    ...given,
+    images: (sources, change) => {
+      seen.push(change);
+      return given.images(sources, change);
+    },
+  };
+  const items = [{ id: 'one', images: ['1,0.png'], texts: ['1,0', '0,1'] }];
+  await runSuite(questions(items), '.', watched);
+  await runSuite(questions(items, { prepare: { rgbFirst: true } }), '.', watched);
+  expect(seen).toEqual([undefined, { rgbFirst: true }]);
+});
+
 describe('questions', () => {
   it('get the cosines of their own images and texts, image by text', async () => {
     let seen: readonly Answer[] = [];

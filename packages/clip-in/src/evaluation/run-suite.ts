@@ -2,7 +2,7 @@
 import type { ImageSource } from '@clipin/data';
 import { type Figures, type Skipped, type Suite, SuiteError } from '../benchmarks/suite';
 import { askClassification, LABELLED_IMAGES } from './classification';
-import type { Embedder } from './embedder';
+import type { Embedder, Embeds } from './embedder';
 import { askQuestions, QUESTION_IMAGES } from './questions';
 import { askRetrieval, RETRIEVAL_IMAGES } from './retrieval';
 import { measured, suiteError, Tally } from './stream';
@@ -33,10 +33,10 @@ export interface RunSuiteOptions {
 export async function runSuite(
   suite: Suite,
   directory: string,
-  given: Embedder,
+  embedder: Embedder,
   { onProgress = () => undefined }: RunSuiteOptions = {},
 ): Promise<SuiteResult> {
-  const embedder = preparing(given, suite);
+  const asked = preparing(embedder, suite);
   const tallyOf = (total: number | undefined) =>
     new Tally(total, (...progress) => onProgress('items', ...progress));
   const begin = async <T extends object>(
@@ -51,12 +51,12 @@ export async function runSuite(
     switch (suite.kind) {
       case 'questions': {
         const { items, tally } = await begin(suite.read(directory), QUESTION_IMAGES.imagesOf);
-        const answers = await askQuestions(items, embedder, tally);
+        const answers = await askQuestions(items, asked, tally);
         return { figures: answers.length === 0 ? undefined : suite.score(answers), tally };
       }
       case 'retrieval': {
         const { items, tally } = await begin(suite.read(directory), RETRIEVAL_IMAGES.imagesOf);
-        return { figures: await askRetrieval(items, embedder, tally), tally };
+        return { figures: await askRetrieval(items, asked, tally), tally };
       }
       case 'classification': {
         const task = await suite.read(directory).catch((error: unknown) => {
@@ -65,29 +65,30 @@ export async function runSuite(
         const { items, tally } = await begin(task.images, LABELLED_IMAGES.imagesOf);
         const onClasses = (done: number) => onProgress('classes', done, task.classes.length);
         return {
-          figures: await askClassification(task, items, suite.metric, embedder, tally, onClasses),
+          figures: await askClassification(task, items, suite.metric, asked, tally, onClasses),
           tally,
         };
       }
     }
   };
 
-  const before = given.cut;
+  const before = embedder.cut;
   const { figures, tally } = await score();
   if (!figures) throw nothingLeft(suite, directory, tally.skipped);
   return {
     suite: suite.name,
     title: suite.title,
-    figures: withNotes(checked(suite, figures), [...sizeNote(suite, tally), ...cutNote(given, before)]),
+    figures: withNotes(checked(suite, figures), [...sizeNote(suite, tally), ...cutNote(embedder, before)]),
     items: tally.taken,
     skipped: tally.skipped,
   };
 }
 
-/** The embedder, which prepares images in the way of a suite. Its counts are those of this moment. */
-const preparing = (embedder: Embedder, { prepare }: Suite): Embedder => ({
-  ...embedder,
-  images: (sources) => embedder.images(sources, prepare),
+/** The embedder, which prepares images in the way of a suite. */
+const preparing = ({ width, images, texts }: Embedder, { prepare }: Suite): Embeds => ({
+  width,
+  images: (sources) => images(sources, prepare),
+  texts,
 });
 
 function nothingLeft(suite: Suite, directory: string, skipped: readonly Skipped[]): SuiteError {

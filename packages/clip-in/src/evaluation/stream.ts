@@ -1,7 +1,7 @@
 /** From the items of a suite to the same items with the embeddings of their images, one after another; what is skipped is written down. */
 import { type ImageSource, nameOf, partsOf } from '@clipin/data';
 import { isSkipped, type Skipped, SuiteError } from '../benchmarks/suite';
-import type { Embedder } from './embedder';
+import type { Embeds } from './embedder';
 import type { Embeddings } from './ranks';
 
 /** Told after each item how many are done, of how many if that is known. */
@@ -41,7 +41,7 @@ export interface ItemImages<T> {
 export async function* withEmbeddings<T extends object>(
   items: AsyncIterable<T | Skipped>,
   { imagesOf, nameOf: name }: ItemImages<T>,
-  embedder: Embedder,
+  embedder: Embeds,
   tally: Tally,
 ): AsyncGenerator<readonly [item: T, rows: readonly Float32Array[]]> {
   const waiting: T[] = [];
