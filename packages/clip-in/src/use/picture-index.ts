@@ -1,6 +1,6 @@
 /**
  * An index of pictures on disk: which files there are, and their embeddings, in an SQLite database (libsql) that compares vectors
- * itself. Searching reads every embedding, so it is exact; 100,000 of width 512 take about a fifth of a second. Embeddings belong to contents, not to
+ * itself. Searching reads every embedding, so it is exact; 100,000 of width 512 take about 0.3 s and 250 MB. Embeddings belong to contents, not to
  * names: a picture that is renamed or copied is not embedded again.
  *
  * Every change is on disk when its function returns, and a process may be killed at any time. One process at a time changes an
@@ -108,6 +108,8 @@ export async function createIndex(
   await rm(begun, { force: true });
   const database = await openDatabase(directory, `${FILE}.new`);
   guarded(directory, () => {
+    // So that several embeddings share a page; one of width 512 would take a page of the usual size for itself.
+    database.pragma('page_size = 16384');
     database.exec(tables(model.width));
     const json = JSON.stringify({ format: FORMAT, folder, complete: false, model });
     database.prepare('INSERT INTO about VALUES (1, ?)').run([json]);
