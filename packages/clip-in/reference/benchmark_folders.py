@@ -35,7 +35,10 @@ class Writer:
             getattr(ImageDraw.Draw(image), shape)([x, y, x + draw.randrange(5, 60), y + draw.randrange(5, 60)], color())
         file = self.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        image.convert(mode).save(file)
+        image = image.convert(mode)
+        if mode == "RGBA":  # transparent in places
+            image.putalpha(Image.linear_gradient("L").resize(size))
+        image.save(file)
 
     def text(self, path, text):
         file = self.root / path

@@ -130,7 +130,7 @@ def winoground(model, folder):
     text, image = [], []
     for line in (folder / "examples.jsonl").read_text().splitlines():
         item = json.loads(line)
-        images = [Image.open(folder / "images" / (item[f"image_{i}"] + ".png")) for i in range(2)]
+        images = [rgb(Image.open(folder / "images" / (item[f"image_{i}"] + ".png"))) for i in range(2)]
         s = model.scores(images, [item["caption_0"], item["caption_1"]])
         text.append(s[0, 0] > s[0, 1] and s[1, 1] > s[1, 0])
         image.append(s[0, 0] > s[1, 0] and s[1, 1] > s[0, 1])
@@ -170,7 +170,7 @@ def spec(model, folder):
         for case in read(folder / subset / f"{direction}.json"):
             to_text = direction == "image2text"
             names, texts = ([case["query"]], case["keys"]) if to_text else (case["keys"], [case["query"]])
-            scores = model.scores([Image.open(folder / subset / name) for name in names], texts)
+            scores = model.scores([rgb(Image.open(folder / subset / name)) for name in names], texts)
             right.append(scores.argmax() == case["label"])
         return share(right)
 

@@ -4,7 +4,7 @@
  */
 import { fileURLToPath } from 'node:url';
 import { createReferenceDevice } from '@clipin/kernel';
-import { type Device, destroyDevice, setDefaultDevice } from '@clipin/tensor';
+import { type Device, destroyDevice, leaves, setDefaultDevice } from '@clipin/tensor';
 import { createWasmDevice } from '@clipin/wasm';
 import { createWebgpuDevice } from '@clipin/webgpu';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -110,4 +110,13 @@ describe('the references tell a wrong tower:', () => {
     const found = await differences(dualEncoder(change(model.config)), params, values);
     expect(found[output]).toBeGreaterThan(1e-5);
   });
+});
+
+it('each tower can have a device of its own', async () => {
+  const devices = { image: createReferenceDevice(), text: createReferenceDevice() };
+  const folder = fileURLToPath(new URL('fixtures/towers/siglip', import.meta.url));
+  const { params } = await loadPretrained(folder, { devices });
+  const { image, text, ...others } = params;
+  expect(leaves(image).every(({ tensor }) => tensor.device === devices.image)).toBe(true);
+  expect(leaves({ text, others }).every(({ tensor }) => tensor.device === devices.text)).toBe(true);
 });

@@ -3,7 +3,9 @@
     python3 sentence_pieces.py        needs the `sentencepiece` module, and what clip_texts.py needs
 
 writes tokenizers/siglip (unigram, as T5's: pad 0, end 1, unknown 2), tokenizers/siglip2 (byte pairs with byte fallback, as
-Gemma's: pad 0, end 1, start 2, unknown 3), each a tokenizer.json, and sentence-pieces.json with texts, canonical texts and ids.
+Gemma's: pad 0, end 1, start 2, unknown 3), each a tokenizer.json; tokenizers/spiece and tokenizers/spiece-bpe, which hold
+sentencepiece's own files (without its table of characters, which is large); and sentence-pieces.json with texts, canonical texts
+and the ids of the first three.
 """
 import io
 import json
@@ -46,6 +48,12 @@ def canonical(text):
     return re.sub(r'\s+', ' ', text).strip()
 
 
+def save(model, name):
+    folder = here / 'tokenizers' / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / 'spiece.model').write_bytes(model.serialized_model_proto())
+
+
 def vocabulary(model):
     return [(model.id_to_piece(i), model.get_score(i)) for i in range(model.get_piece_size())]
 
@@ -80,10 +88,17 @@ def siglip():
     return model
 
 
+def spiece():
+    model = trained(model_type='unigram', vocab_size=320, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece='<pad>', normalization_rule_name='identity')
+    save(model, 'spiece')
+    return model
+
+
 def siglip2():
     model = trained(model_type='bpe', vocab_size=600, pad_id=0, eos_id=1, bos_id=2, unk_id=3, pad_piece='<pad>', eos_piece='<eos>',
                     bos_piece='<bos>', byte_fallback=True, split_digits=True, normalization_rule_name='identity',
                     add_dummy_prefix=False, remove_extra_whitespaces=False)
+    save(model, 'spiece-bpe')
     ids = {piece: i for i, (piece, _) in enumerate(vocabulary(model))}
     merges = []
     for piece, score in sorted(vocabulary(model), key=lambda one: -one[1]):
@@ -117,8 +132,13 @@ def texts():
 
 
 def main():
-    models = {'siglip': siglip(), 'siglip2': siglip2()}
-    cases = [[text, canonical(text), *(model.encode(canonical(text)) + [1] for model in models.values())] for text in texts()]
+    models = {'siglip': siglip(), 'siglip2': siglip2(), 'spiece': spiece()}
+    cases = []
+    for text in texts():
+        clean_text = canonical(text)
+        # The usual table of characters, which the model of `spiece` lacks, takes ▁ for a space.
+        spaced = {'spiece': ' '.join(clean_text.replace('▁', ' ').split())}
+        cases.append([text, clean_text, *(model.encode(spaced.get(name, clean_text)) + [1] for name, model in models.items())])
     sizes = {name: model.get_piece_size() for name, model in models.items()}
     body = ',\n'.join('  ' + json.dumps(case, ensure_ascii=False, separators=(',', ':')) for case in cases)
     version = json.dumps(sentencepiece.__version__)

@@ -277,6 +277,10 @@ describe('DCI', () => {
   });
 
   it('is squashed to the size of the model', () => {
-    expect([dci, dciLong, dciShort].map(({ resize }) => resize)).toEqual(['squash', 'squash', 'squash']);
+    expect([dci, dciLong, dciShort].map(({ prepare }) => prepare?.resize)).toEqual([
+      'squash',
+      'squash',
+      'squash',
+    ]);
   });
 });

@@ -78,7 +78,7 @@ const densely = (
   const made: RetrievalSuite = {
     kind: 'retrieval',
     ...suite,
-    resize: 'squash',
+    prepare: { resize: 'squash' },
     layout: `annotations/<n>.json (image, ${field}), and the pictures in photos/`,
     async *read(directory) {
       const places = [

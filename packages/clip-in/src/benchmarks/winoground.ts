@@ -35,6 +35,8 @@ export const winoground: QuestionSuite = {
     'or the parquet files of that data set',
   size: 400,
   chance: (25 + 25 + 100 / 6) / 3,
+  // Some of its images are transparent; the authors convert before they resize.
+  prepare: { rgbFirst: true },
   read: readExamples,
   score: figuresOf,
 };

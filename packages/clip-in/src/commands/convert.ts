@@ -2,7 +2,8 @@
 
 import { Option } from 'commander';
 import { configurations, type ModelName } from '../configurations';
-import { type LoadPretrainedOptions, loadPretrained } from '../weights/load-pretrained';
+import { loadNamed, MODEL_HELP } from '../use/load-model';
+import type { LoadPretrainedOptions } from '../weights/load-pretrained';
 import { saveHuggingFace, saveOpenClip } from '../weights/save-pretrained';
 import { type AddCommand, addDeviceOptions, type DeviceFlags, withDevice } from './shared';
 
@@ -32,7 +33,7 @@ export const convertCommand =
     const command = program
       .command('convert')
       .description("write a model as Hugging Face's transformers or open_clip read it")
-      .argument('<source>', 'a folder, a file of weights, or the id of a model on the hub')
+      .argument('<source>', MODEL_HELP)
       .argument('<target>', 'the folder to write; of open-clip also a file that ends with .safetensors')
       .addOption(
         new Option('--to <layout>', 'the layout to write').choices(Object.keys(SAVERS)).makeOptionMandatory(),
@@ -51,8 +52,7 @@ export const convertCommand =
   };
 
 async function runConvert({ source, target, to, load }: ConvertOptions): Promise<void> {
-  const pretrained = await loadPretrained(source, load);
-  for (const assumption of pretrained.assumptions ?? []) console.error(`assumed: ${assumption}`);
+  const pretrained = await loadNamed(source, load);
   await SAVERS[to](target, pretrained);
   console.log(`${pretrained.name} written to ${target}`);
 }

@@ -228,6 +228,13 @@ describe('texts', () => {
     }
   });
 
+  it('are counted where they are longer than the model reads, and not where they just fit', async () => {
+    const embedder = createEmbedder(tiny());
+    const words = (count: number) => Array.from({ length: count }, () => 'a').join(' ');
+    await embedder.texts([words(37), words(38), words(39), words(39), words(80)]);
+    expect([embedder.cut, embedder.contextLength]).toEqual([3, 40]);
+  });
+
   it('may be none', async () => {
     expect(await createEmbedder(tiny()).texts([])).toEqual(new Float32Array(0));
   });

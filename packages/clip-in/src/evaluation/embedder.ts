@@ -13,6 +13,7 @@ import {
   readSource,
   type Tokenizer,
 } from '@clipin/data';
+import type { Preparation } from '../benchmarks/suite';
 import type { TextConfig } from '../configurations';
 import type { DualEncoder, DualEncoderParams } from '../model';
 import {
@@ -56,16 +57,20 @@ export interface Embedder {
   readonly width: number;
   /** Images and texts that the model embedded; all others were known. */
   readonly embedded: { readonly images: number; readonly texts: number };
+  /** Texts, of all that were given, that are longer than the model reads, and were cut. */
+  readonly cut: number;
+  /** Tokens that the model reads of a text. */
+  readonly contextLength: number;
   /** Damaged records of the cache that were found, and embedded again. */
   readonly damaged: number;
   /**
    * Unit rows, in the order of the sources.
    *
-   * @param resize - how images are brought to the model's size. Default: as the model was trained
+   * @param change - of the way in which the model's images are prepared. Default: none
    */
   images(
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
-    resize?: PreprocessOptions['resize'],
+    change?: Preparation,
   ): AsyncIterable<EmbeddedImage>;
   /** `[texts, width]`, unit rows. A text that is too long for the model is cut, its end token kept. */
   texts(texts: readonly string[]): Promise<Float32Array>;
@@ -112,6 +117,7 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   const store =
     cache === undefined ? memoryEmbeddingStore() : openEmbeddingStore(cache, pretrained.fingerprint, width);
   const embedded = { images: 0, texts: 0 };
+  let cut = 0;
 
   const load = async (source: ImageSource, options: PreprocessOptions): Promise<Loaded> => {
     try {
@@ -143,9 +149,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
 
   async function* images(
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
-    resize = pretrained.preprocess.resize,
+    change: Preparation = {},
   ): AsyncIterable<EmbeddedImage> {
-    const options = { ...pretrained.preprocess, resize };
+    const options = { ...pretrained.preprocess, ...change };
     let waiting: Loaded[] = [];
     const pictures = new Map<EmbeddingKey, PreparedImage>();
     const release = async (): Promise<EmbeddedImage[]> => {
@@ -172,6 +178,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
     const { contextLength } = model.config.text;
     const ids = encodeTexts(tokenizer, list, contextLength);
     const rowOf = (text: number) => ids.subarray(text * contextLength, (text + 1) * contextLength);
+    // A full row may be that of a text that just fits.
+    const full = list.filter((_, i) => rowOf(i).at(-1) === tokenizer.end);
+    cut += full.filter((text) => tokenizer.encode(text).length > contextLength).length;
     const keys = list.map((_, i) => embeddingKey('text', rowOf(i).join()));
     const unknown = new Map(
       keys.map((key, i) => [key, rowOf(i)] as const).filter(([key]) => !store.get(key)),
@@ -201,6 +210,10 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   return {
     width,
     embedded,
+    contextLength: model.config.text.contextLength,
+    get cut() {
+      return cut;
+    },
     get damaged() {
       return store.damaged;
     },

@@ -23,6 +23,8 @@ const embedder = (): Embedder => {
     width: 2,
     embedded: { images: 0, texts: 0 },
     damaged: 0,
+    cut: 0,
+    contextLength: 77,
     async *images(sources) {
       for await (const source of sources) {
         if (nameOf(source).includes('broken'))
@@ -109,6 +111,19 @@ describe('questions', () => {
       { skipped: 'row 2', reason: 'it is empty' },
     ]);
     expect(result.figures.notes).toEqual(['The benchmark has 7 items; here are 6.']);
+  });
+
+  it('have a note where texts were cut by this suite', async () => {
+    const base = { ...embedder(), cut: 5 };
+    const texts = (list: readonly string[]) => {
+      base.cut += list.length;
+      return embedder().texts(list);
+    };
+    const suite = questions([question('a', ['1,0'], ['1,0', '0,1'])]);
+    const { figures } = await runSuite(suite, '.', Object.assign(base, { texts }));
+    expect(figures.notes).toEqual([
+      '2 texts are longer than the 77 tokens that the model reads; what is beyond them was cut off.',
+    ]);
   });
 
   it('fail where none is left, and say the first reason and the layout', async () => {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Tokenizer } from '@clipin/data';
 import { smallWorldCheckpoint } from '../pretrained';
-import { loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
+import { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
 import type { LogitOptions } from './classify';
 import type { IndexModel } from './picture-index';
 
@@ -16,10 +16,17 @@ export const MODEL_HELP =
   `a folder or file of published weights, an id of the Hugging Face hub, a checkpoint of clip-in, or ${SMALL_WORLD}: ` +
   'the little model of this package, which knows nothing but emoji';
 
-/** Loads a model by what `--model` says; see {@link loadPretrained}. */
-export async function loadNamed(source: string): Promise<PretrainedModel> {
-  if (source !== SMALL_WORLD) return loadPretrained(source);
-  return { ...(await loadPretrained(smallWorldCheckpoint)), name: SMALL_WORLD };
+/** Loads a model by what `--model` says; see {@link loadPretrained}. What had to be assumed of it goes to standard error. */
+export async function loadNamed(
+  source: string,
+  options: LoadPretrainedOptions = {},
+): Promise<PretrainedModel> {
+  if (source === SMALL_WORLD) {
+    return { ...(await loadPretrained(smallWorldCheckpoint, options)), name: SMALL_WORLD };
+  }
+  const loaded = await loadPretrained(source, options);
+  for (const assumption of loaded.assumptions ?? []) console.error(`assumed: ${assumption}`);
+  return loaded;
 }
 
 /** What an index keeps of a model. Its fingerprint is of weights and preprocessing, since both make an embedding. */

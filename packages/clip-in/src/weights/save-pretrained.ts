@@ -39,7 +39,7 @@ export async function saveHuggingFace(directory: string, pretrained: PretrainedM
       ...tokenizerFiles(pretrained),
       [
         PROCESSOR_CONFIG,
-        jsonFile(toHuggingFacePreprocess(preprocess, family === 'clip' ? 'clip' : 'siglip')),
+        jsonFile(toHuggingFacePreprocess(preprocess, family, model.config.vision.patchSize)),
       ],
       ...weightFiles(FAMILIES[family], params, { name: 'model', metadata: metadataOf(pretrained) }),
       [HUGGING_FACE_CONFIG, jsonFile(toHuggingFace(model.config, ids))],

@@ -60,15 +60,17 @@ export async function decodeRaster(
   checkKind(name, metadata);
   const tiff = metadata.format === 'tiff' ? tiffFacts(bytes) : undefined;
   if (tiff && !tiff.complete) throw new ImageError(name, 'cannot be decoded: the TIFF is cut off');
-  const options = {
-    ignoreIcc: true,
-    limitInputPixels: PIXEL_LIMIT,
-    autoOrient: orient || tiff !== undefined,
-  };
-  const decode = (failOn: FailOnOptions) =>
-    attempt(name, () => rasterOf(sharp(bytes, { ...options, failOn }), bytes, metadata));
-  if (tiff) return await decode('error'); // one that is cut off counts as an error only
-  if (metadata.format !== 'jpeg') return await decode('truncated');
+  const autoOrient = orient || tiff !== undefined;
+  const options = { ignoreIcc: true, limitInputPixels: PIXEL_LIMIT, autoOrient };
+  return await strictly(metadata.format, (failOn) =>
+    attempt(name, () => rasterOf(sharp(bytes, { ...options, failOn }), bytes, metadata)),
+  );
+}
+
+/** Decodes so that a picture of which a part is missing is an error, and one with harmless oddities is none. */
+async function strictly<T>(format: string, decode: (failOn: FailOnOptions) => Promise<T>): Promise<T> {
+  if (format === 'tiff') return await decode('error'); // one that is cut off counts as an error only
+  if (format !== 'jpeg') return await decode('truncated');
   try {
     return await decode('warning');
   } catch (error) {

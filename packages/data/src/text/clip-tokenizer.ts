@@ -65,7 +65,7 @@ export function clipPieces(): {
   readonly merges: readonly (readonly [string, string])[];
 } {
   const merges = readMerges();
-  return { vocabulary: buildModel(merges).vocabulary, merges };
+  return { vocabulary: vocabularyOf(merges), merges };
 }
 
 /** Pairs of pieces in the order in which they merge. */
@@ -89,10 +89,7 @@ function readMerges(): [string, string][] {
   return merges;
 }
 
-function buildModel(merges: [string, string][]): {
-  model: PieceTokenizer;
-  vocabulary: Record<string, number>;
-} {
+function vocabularyOf(merges: readonly (readonly [string, string])[]): Record<string, number> {
   const bytes = byteCharacters();
   const pieces = [
     ...bytes,
@@ -101,7 +98,14 @@ function buildModel(merges: [string, string][]): {
     START,
     END,
   ];
-  const vocabulary = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+  return Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+}
+
+function buildModel(merges: [string, string][]): {
+  model: PieceTokenizer;
+  vocabulary: Record<string, number>;
+} {
+  const vocabulary = vocabularyOf(merges);
   const description = {
     version: '1.0',
     truncation: null,

@@ -12,8 +12,8 @@ import { loadTokenizer } from './load-tokenizer';
 const reference = join(import.meta.dirname, '../../reference');
 const folder = (name: string) => join(reference, 'tokenizers', name);
 const { sizes, cases } = JSON.parse(await readFile(join(reference, 'sentence-pieces.json'), 'utf8')) as {
-  sizes: Record<'siglip' | 'siglip2', number>;
-  cases: [text: string, canonical: string, siglip: number[], siglip2: number[]][];
+  sizes: Record<'siglip' | 'siglip2' | 'spiece', number>;
+  cases: [text: string, canonical: string, siglip: number[], siglip2: number[], spiece: number[]][];
 };
 
 describe('SentencePiece', () => {
@@ -25,6 +25,7 @@ describe('SentencePiece', () => {
   test.each([
     ['siglip', 2],
     ['siglip2', 3],
+    ['spiece', 4],
   ] as const)('%s gives the ids of sentencepiece', async (name, column) => {
     const tokenizer = await loadTokenizer(folder(name));
     const wrong = cases
@@ -66,7 +67,10 @@ describe('folders', () => {
   const holding = async (name: string, file: string, content: unknown): Promise<string> => {
     const path = join(directory, name);
     await mkdir(path, { recursive: true });
-    await writeFile(join(path, file), typeof content === 'string' ? content : JSON.stringify(content));
+    await writeFile(
+      join(path, file),
+      typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content),
+    );
     return path;
   };
 
@@ -100,7 +104,7 @@ describe('folders', () => {
 
   test('without one, or with another, are refused by name', async () => {
     await expect(loadTokenizer(join(directory, 'none'))).rejects.toThrow(
-      /none has no tokenizer.json \(nor vocab.json/,
+      /none has neither tokenizer.json nor, as older folders, spiece.model or vocab.json/,
     );
     const small = { '<|endoftext|>': 2, 'a</w>': 1, a: 0 };
     await expect(loadTokenizer(await holding('small', 'vocab.json', small))).rejects.toThrow(
@@ -108,6 +112,16 @@ describe('folders', () => {
     );
     await expect(loadTokenizer(await holding('half', 'tokenizer.json', '{"model":'))).rejects.toThrow(
       /tokenizer.json is not JSON; was its download cut off/,
+    );
+    const spiece = await readFile(join(folder('spiece'), 'spiece.model'));
+    await expect(
+      loadTokenizer(await holding('cut', 'spiece.model', spiece.subarray(0, 999))),
+    ).rejects.toThrow(/spiece.model is no model of sentencepiece/);
+    await expect(loadTokenizer(await holding('text', 'spiece.model', 'not a model'))).rejects.toThrow(
+      /spiece.model is no model of sentencepiece/,
+    );
+    await expect(loadTokenizer(folder('spiece-bpe'))).rejects.toThrow(
+      /spiece.model has the model type 2, expected 1 \(unigram\); put the model's tokenizer.json there/,
     );
     const bert = { model: { type: 'WordPiece', vocab: {} } };
     await expect(loadTokenizer(await holding('bert', 'tokenizer.json', bert))).rejects.toThrow(

@@ -1,6 +1,6 @@
 /**
  * The tokenizer of a model's folder: CLIP's own, or one of SentencePiece (SigLIP: T5's of 32,000 pieces; SigLIP 2: Gemma's of 256,000),
- * which `@huggingface/tokenizers` applies as `tokenizer.json` describes it. A text is canonical before (lower case, no punctuation of
+ * which `@huggingface/tokenizers` applies as the folder describes it. A text is canonical before (lower case, no punctuation of
  * ASCII), as in open_clip and big_vision; `transformers` gives SigLIP 2 texts that are lower-cased only.
  */
 import { readFile } from 'node:fs/promises';
@@ -8,59 +8,61 @@ import { join } from 'node:path';
 import { Tokenizer as PieceTokenizer } from '@huggingface/tokenizers';
 import { canonicalize } from './clean';
 import { clipTokenizer } from './clip-tokenizer';
+import { readSpiece } from './spiece';
 import { checkText, type Tokenizer } from './tokenizer';
 
 /** What of a `tokenizer.json` is looked at here. */
 interface Description {
   readonly model: {
     readonly type: string;
-    readonly vocab: Readonly<Record<string, number>> | readonly [string, number][];
+    readonly vocab: Readonly<Record<string, number>> | readonly (readonly [string, number])[];
   };
 }
 
 /**
- * The tokenizer in a folder of Hugging Face's or open_clip's layout. SigLIP's ends and pads with `</s>` (1); SigLIP 2's ends
- * with `<eos>` (1) and pads with `<pad>` (0); neither has a start. Their rows have 64 ids.
+ * The tokenizer in a folder of Hugging Face's or open_clip's layout: `tokenizer.json`, or without it SigLIP's `spiece.model` or
+ * CLIP's `vocab.json`. SigLIP's ends and pads with `</s>` (1); SigLIP 2's ends with `<eos>` (1) and pads with `<pad>` (0);
+ * neither has a start. Their rows have 64 ids.
  * @throws Error if the folder has no tokenizer, or one of another family
  */
 export async function loadTokenizer(directory: string): Promise<Tokenizer> {
-  const path = join(directory, 'tokenizer.json');
-  const description = await readDescription(path);
-  if (!description) return await clipOf(directory);
-  const ids = idsOf(description, path);
-  if (ids.has('<|endoftext|>') && ids.has('a</w>')) return sameAsClip(ids, path);
-  return sentencePieceTokenizer(description, ids, path);
+  const [whole, spiece, vocabulary] = ['tokenizer.json', 'spiece.model', 'vocab.json'].map((name) =>
+    join(directory, name),
+  ) as [string, string, string];
+  const json = await read(whole);
+  if (json) return ofDescription(parsed<Description>(json, whole), whole);
+  const model = await read(spiece);
+  if (model) return ofDescription(readSpiece(model, spiece), spiece);
+  const old = await read(vocabulary);
+  if (old)
+    return sameAsClip(new Map(Object.entries(parsed<Record<string, number>>(old, vocabulary))), vocabulary);
+  throw new Error(
+    `loadTokenizer: ${directory} has neither tokenizer.json nor, as older folders, spiece.model or vocab.json; put the model's there`,
+  );
 }
 
-async function readDescription(path: string): Promise<Description | undefined> {
-  const text = await readText(path);
-  if (text === undefined) return undefined;
+/** The bytes of a file; undefined if there is none. */
+async function read(path: string): Promise<Uint8Array | undefined> {
   try {
-    return JSON.parse(text) as Description;
-  } catch (cause) {
-    throw new Error(`loadTokenizer: ${path} is not JSON; was its download cut off?`, { cause });
-  }
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
     throw new Error(`loadTokenizer: cannot read ${path}`, { cause });
   }
 }
 
-/** Older folders of CLIP have the vocabulary in a file of its own. */
-async function clipOf(directory: string): Promise<Tokenizer> {
-  const path = join(directory, 'vocab.json');
-  const text = await readText(path);
-  if (text === undefined) {
-    throw new Error(
-      `loadTokenizer: ${directory} has no tokenizer.json (nor vocab.json, as old folders of CLIP); put the model's there (spiece.model is not read)`,
-    );
+function parsed<T>(bytes: Uint8Array, path: string): T {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes)) as T;
+  } catch (cause) {
+    throw new Error(`loadTokenizer: ${path} is not JSON; was its download cut off?`, { cause });
   }
-  return sameAsClip(new Map(Object.entries(JSON.parse(text) as Record<string, number>)), path);
+}
+
+function ofDescription(description: Description, path: string): Tokenizer {
+  const ids = idsOf(description, path);
+  if (ids.has('<|endoftext|>') && ids.has('a</w>')) return sameAsClip(ids, path);
+  return sentencePieceTokenizer(description, ids, path);
 }
 
 /** All published models of CLIP have one vocabulary, which comes with this package. */
@@ -73,12 +75,12 @@ function sameAsClip(ids: ReadonlyMap<string, number>, path: string): Tokenizer {
   );
 }
 
-/** Ids of all pieces, those among the specials included that the model knows. */
+/** The id of each piece. */
 function idsOf({ model }: Description, path: string): Map<string, number> {
-  if (model?.type === 'BPE' && !Array.isArray(model.vocab)) return new Map(Object.entries(model.vocab));
   if (model?.type === 'Unigram' && Array.isArray(model.vocab)) {
     return new Map(model.vocab.map(([piece]: readonly [string, number], id) => [piece, id]));
   }
+  if (model?.type === 'BPE' && !Array.isArray(model.vocab)) return new Map(Object.entries(model.vocab));
   throw new Error(
     `loadTokenizer: ${path} is of type ${JSON.stringify(model?.type)}, expected "BPE" or "Unigram"`,
   );
