@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { createEmbedder } from '../evaluation/embedder';
 import { type Classified, classifier, promptsOf } from '../use/classify';
-import { cutTexts, loadNamed, logitsOf, MODEL_HELP } from '../use/load-model';
+import { cutTexts, loadForUse, logitsOf, MODEL_HELP } from '../use/load-model';
 import {
   type AddCommand,
   addDeviceOptions,
@@ -52,7 +52,7 @@ async function classify(images: readonly string[], flags: Flags): Promise<void> 
   // Before time is spent.
   const prompts = promptsOf(labels, templates);
   await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadNamed(flags.model);
+    const pretrained = await loadForUse(flags.model);
     for (const warning of cutTexts(pretrained, prompts)) console.error(`warning: ${warning}`);
     const embedder = createEmbedder(pretrained, { signal });
     const sorter = await classifier(embedder, { labels, templates, logits: await logitsOf(pretrained) });

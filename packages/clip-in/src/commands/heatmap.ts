@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { createEmbedder } from '../evaluation/embedder';
 import { heatMapFigure } from '../use/heat-map-figure';
 import { heatMaps } from '../use/heat-maps';
-import { cutTexts, loadNamed, MODEL_HELP } from '../use/load-model';
+import { cutTexts, loadForUse, MODEL_HELP } from '../use/load-model';
 import { type AddCommand, addDeviceOptions, checkFolderOf, type DeviceFlags, withDevice } from './shared';
 
 interface Flags extends DeviceFlags {
@@ -31,7 +31,7 @@ export const heatmapCommand = (): AddCommand => (program) => {
 async function heatmap(image: string, text: string, { model: source, out, ...flags }: Flags): Promise<void> {
   await checkFolderOf('--out', out);
   await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadNamed(source);
+    const pretrained = await loadForUse(source);
     for (const warning of cutTexts(pretrained, [text])) console.error(`warning: ${warning}`);
     const maps = await heatMaps(pretrained, createEmbedder(pretrained, { signal }), image, text);
     const { preprocess, name } = pretrained;

@@ -3,7 +3,7 @@ import { createEmbedder } from '../evaluation/embedder';
 import { startProgress } from '../progress';
 import { checkFolder } from '../use/find-pictures';
 import { type IndexReport, indexFolder } from '../use/index-folder';
-import { indexModelOf, loadNamed, MODEL_HELP } from '../use/load-model';
+import { indexModelOf, loadForUse, MODEL_HELP } from '../use/load-model';
 import { type AddCommand, addDeviceOptions, type DeviceFlags, withDevice } from './shared';
 
 interface Flags extends DeviceFlags {
@@ -36,7 +36,7 @@ export const indexCommand = (): AddCommand => (program) => {
 async function index(folder: string, { model: source, index: directory, ...flags }: Flags): Promise<void> {
   await checkFolder(folder);
   await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadNamed(source);
+    const pretrained = await loadForUse(source);
     const embedder = createEmbedder(pretrained, { signal });
     const model = indexModelOf(pretrained, source);
     let bar: ReturnType<typeof startProgress> | undefined;

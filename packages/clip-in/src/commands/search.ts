@@ -4,7 +4,7 @@ import { join, relative, resolve } from 'node:path';
 import { createEmbedder } from '../evaluation/embedder';
 import { contactSheet } from '../use/contact-sheet';
 import { checkModel } from '../use/index-folder';
-import { cutTexts, indexModelOf, loadNamed } from '../use/load-model';
+import { cutTexts, indexModelOf, loadForUse } from '../use/load-model';
 import { openIndex } from '../use/picture-index';
 import { type Query, searchIndex } from '../use/search-index';
 import { DEFAULT_INDEX } from './index-pictures';
@@ -53,7 +53,7 @@ async function search(text: string | undefined, flags: Flags): Promise<void> {
   using index = await openIndex(flags.index);
   const { folder, model, complete } = index.description;
   await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadNamed(flags.model ?? model.source);
+    const pretrained = await loadForUse(flags.model ?? model.source);
     checkModel(index, indexModelOf(pretrained, flags.model ?? model.source));
     if (!complete)
       console.error('warning: the index is not complete; "clip-in index" on the same folder goes on with it');

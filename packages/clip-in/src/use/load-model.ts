@@ -29,6 +29,15 @@ export async function loadNamed(
   return loaded;
 }
 
+/**
+ * The same for pictures as people have them: turned upright as a camera says, which the reference code of benchmarks does
+ * not do.
+ */
+export async function loadForUse(source: string): Promise<PretrainedModel> {
+  const pretrained = await loadNamed(source);
+  return { ...pretrained, preprocess: { ...pretrained.preprocess, orient: true } };
+}
+
 /** What an index keeps of a model. Its fingerprint is of weights and preprocessing, since both make an embedding. */
 export function indexModelOf(pretrained: PretrainedModel, source: string): IndexModel {
   const { name, fingerprint, preprocess, model } = pretrained;

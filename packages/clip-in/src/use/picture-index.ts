@@ -1,13 +1,13 @@
 /**
  * An index of pictures on disk: which files there are, and their embeddings, in an SQLite database (libsql) that compares vectors
- * itself. Searching reads every embedding, so it is exact; 100,000 of width 512 take about a fifth of a second. Embeddings belong to contents, not to
+ * itself. Searching reads every embedding, so it is exact; 100,000 of width 512 take about 0.3 s and 250 MB. Embeddings belong to contents, not to
  * names: a picture that is renamed or copied is not embedded again.
  *
  * Every change is on disk when its function returns, and a process may be killed at any time. One process at a time changes an
  * index, others may search it. Here is neither a walk over folders (`index-folder.ts`) nor a model.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from 'libsql';
 import { z } from 'zod';
@@ -77,6 +77,8 @@ export interface PictureIndex extends Disposable {
 const FORMAT = 'clip-in picture index 1';
 const FILE = 'pictures.db';
 const LOCK = 'lock.db';
+/** Several embeddings share a page; one of width 512 would take a page of the usual size, 4096, for itself. */
+const PAGE_BYTES = 16384;
 
 const schema = z.object({
   format: z.literal(FORMAT),
@@ -108,6 +110,7 @@ export async function createIndex(
   await rm(begun, { force: true });
   const database = await openDatabase(directory, `${FILE}.new`);
   guarded(directory, () => {
+    database.pragma(`page_size = ${PAGE_BYTES}`);
     database.exec(tables(model.width));
     const json = JSON.stringify({ format: FORMAT, folder, complete: false, model });
     database.prepare('INSERT INTO about VALUES (1, ?)').run([json]);
@@ -128,6 +131,7 @@ export async function openIndex(directory: string): Promise<PictureIndex> {
       `${directory}: holds no index of pictures; make one with "clip-in index FOLDER --index ${directory}"`,
     );
   }
+  await checkWhole(directory);
   const database = await openDatabase(directory, FILE);
   try {
     return guarded(directory, () => {
@@ -140,6 +144,21 @@ export async function openIndex(directory: string): Promise<PictureIndex> {
     database.close();
     throw error;
   }
+}
+
+/**
+ * SQLite reads zeros where the last page of a file is cut, and would compare with these. Where there is a log of changes, as a killed
+ * process leaves it, pages are in it that the file may lack.
+ */
+async function checkWhole(directory: string): Promise<void> {
+  const sizeOf = (name: string) =>
+    stat(join(directory, name)).then(
+      ({ size }) => size,
+      () => 0,
+    );
+  if ((await sizeOf(`${FILE}-wal`)) > 0) return;
+  const size = await sizeOf(FILE);
+  if (size === 0 || size % PAGE_BYTES !== 0) throw explained(directory, new Error('it was cut short'));
 }
 
 /**
@@ -210,8 +229,12 @@ function indexOf(directory: string, database: Database): PictureIndex {
       run(() => void database.exec('DELETE FROM embedding WHERE hash NOT IN (SELECT hash FROM file)')),
     nearest(vector, top) {
       checkVector(vector, width, 'the query');
-      const rows = run(() => database.prepare(NEAREST).all([bytesOf(vector), top]));
-      return rows.map((row) => matchRow.parse(row));
+      return run(() =>
+        database
+          .prepare(NEAREST)
+          .all([bytesOf(vector), top])
+          .map((row) => matchRow.parse(row)),
+      );
     },
     close: () => database.close(),
     [Symbol.dispose]: () => database.close(),

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { init } from '@clipin/tensor';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createEmbedder, type Embedder } from '../evaluation/embedder';
 import { encodersOf } from '../evaluation/encoders';
@@ -11,7 +12,7 @@ import { openWorld } from '../training/world';
 import type { PretrainedModel } from '../weights/load-pretrained';
 import { classifier } from './classify';
 import { indexFolder } from './index-folder';
-import { cutTexts, indexModelOf, loadNamed, logitsOf, SMALL_WORLD } from './load-model';
+import { cutTexts, indexModelOf, loadForUse, loadNamed, logitsOf, SMALL_WORLD } from './load-model';
 import { openIndex } from './picture-index';
 import { sceneDrawer } from './pictures.test-helpers';
 import { searchIndex } from './search-index';
@@ -71,6 +72,20 @@ describe('searching a folder', () => {
     expect(matches[0]?.path).toBe('7.png');
     expect(matches[0]?.score).toBeCloseTo(1, 5);
     expect(await searchIndex(index, embedder, { query: { text: 'a star' }, top: 1000 })).toHaveLength(60);
+  });
+
+  it('knows a photograph of a camera that was held on its side', async () => {
+    const upright = createEmbedder(await loadForUse(SMALL_WORLD));
+    const file = await sharp(join(pictures(), '7.png'))
+      .rotate(270)
+      .withMetadata({ orientation: 6 })
+      .toBuffer();
+    using index = await openIndex(directory());
+    const like = { name: 'turned.png', bytes: file };
+    const [best] = await searchIndex(index, upright, { query: { like }, top: 1 });
+    expect(best).toEqual({ path: '7.png', score: expect.closeTo(1, 5) });
+    const [other] = await searchIndex(index, embedder, { query: { like }, top: 1 });
+    expect(other?.score).toBeLessThan(0.99);
   });
 
   it('refuses what cannot be looked for', async () => {
