@@ -26,9 +26,9 @@ export interface HostCost {
   readonly bare: readonly [median: number, low: number, high: number];
 }
 
-const rounds = 25;
-/** Long enough that one flush at the end does not count. */
-const stepsEach = 20;
+const rounds = 100;
+/** Long enough that one flush at the end hardly counts, short enough that the device takes all at once. */
+const stepsEach = 4;
 
 Object.assign(globalThis, globals);
 const gpu = create(['backend=null']);

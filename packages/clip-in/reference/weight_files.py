@@ -138,7 +138,7 @@ def hugging_face_f16_sharded(out, name):
 
 
 def hugging_face_siglip(out, name):
-    config = hf_siglip((16, 50, 2, 2), 14, 4, 40, context=9)
+    config = hf_siglip((16, 50, 2, 2), 14, 4, 146, context=9)
     model = randomize(HuggingFaceSiglip(config), 3).bfloat16()
     folder = out / name
     folder.mkdir()
@@ -152,7 +152,7 @@ def hugging_face_siglip(out, name):
         "size": {"height": 14, "width": 14},
     }
     write_json(folder / "preprocessor_config.json", processor)
-    remember(name, model, 14, 40, 9)
+    remember(name, model, 14, 146, 9)
 
 
 def hugging_face_naflex(out, name):

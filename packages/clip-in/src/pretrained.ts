@@ -1,7 +1,7 @@
 /** Whole models on disk: parameters, with the configuration and the vocabulary that they belong to. */
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RestrictedVocabulary } from '@clipin/data';
+import { clipTokenizer, type RestrictedVocabulary, restoreTokenizer, type Tokenizer } from '@clipin/data';
 import { type ActivationName, activations } from '@clipin/nn';
 import { randomKey } from '@clipin/tensor';
 import { z } from 'zod';
@@ -9,13 +9,19 @@ import { type Json, loadCheckpoint, saveCheckpoint, toJson } from './checkpoint'
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from './model';
 import { recordToTree, treeToRecord } from './treeRecord';
 
+/** The ids that a text tower knows: all of CLIP's vocabulary, or those that are left of it. */
+export type Vocabulary = 'clip' | RestrictedVocabulary;
+
 /** A model with parameters. */
 export interface TrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
-  /** The ids of CLIP's vocabulary that the text tower knows. */
-  readonly vocabulary: RestrictedVocabulary;
+  readonly vocabulary: Vocabulary;
 }
+
+/** The tokenizer of a vocabulary. */
+export const tokenizerOf = (vocabulary: Vocabulary): Tokenizer =>
+  vocabulary === 'clip' ? clipTokenizer() : restoreTokenizer(clipTokenizer(), vocabulary);
 
 /** The plain CLIP of the small world that comes with this package; `examples/pretrain.ts` made it. */
 export const smallWorldCheckpoint = fileURLToPath(
@@ -67,7 +73,7 @@ export const vocabularySchema = z.object({
 
 const schema = z.object({
   model: modelConfigSchema,
-  vocabulary: vocabularySchema,
+  vocabulary: z.union([z.literal('clip'), vocabularySchema]),
 });
 
 /** Saves a model as a checkpoint at `path`, replacing one of that name. */

@@ -61,6 +61,7 @@ def png(pixels, colour_type, depth, *chunks):
 def swapped_profile():
     """An sRGB profile in which red and blue are exchanged: nobody who applies it can miss it."""
     data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
+    data[24:36] = bytes(12)  # when it was made: now
     entries = {bytes(data[132 + 12 * i:136 + 12 * i]): 132 + 12 * i for i in range(struct.unpack('>I', data[128:132])[0])}
     red, blue = entries[b'rXYZ'], entries[b'bXYZ']
     data[red + 4:red + 12], data[blue + 4:blue + 12] = data[blue + 4:blue + 12], data[red + 4:red + 12]

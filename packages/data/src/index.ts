@@ -68,8 +68,9 @@ export {
   type Size,
 } from './scenes/scene';
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
-export { clipTokenizer, type Tokenizer } from './text/clip-tokenizer';
+export { clipPieces, clipTokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
+export { loadTokenizer } from './text/load-tokenizer';
 export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';
 export {
   type RestrictedTokenizer,
@@ -77,6 +78,7 @@ export {
   restoreTokenizer,
   restrict,
 } from './text/restrict';
+export type { StartedTokenizer, Tokenizer } from './text/tokenizer';
 export { vocabularyTexts } from './text/vocabulary';
 // Scenes, captions and edits
 export { editAt, handsForScenes, type Triplet, tripletAt } from './world';

@@ -15,7 +15,6 @@ import { beforeAll, expect, it } from 'vitest';
 import {
   activations,
   attentionPool,
-  cutPatches,
   dropout,
   embedding,
   keyMask,
@@ -180,12 +179,8 @@ it('visionTransformer of patches', async () => {
     lnPre: false,
     projection: false,
   });
-  const cut = cutPatches(
-    new Float32Array(72).map((_, i) => Math.sin(i)),
-    6,
-    2,
-  );
-  const images = patchedImages([cut], { grid: 2, patches: 7 });
+  const patches = new Float32Array(3 * 3 * 2 * 2 * 2).map((_, i) => Math.sin(i));
+  const images = patchedImages([{ patches, grid: [2, 3] }], { patchSize: 2, positions: 2, patches: 7 });
   await checkGradients(evaluate(layer.init(key(0))), (params) => layer.apply(params, images));
 });
 

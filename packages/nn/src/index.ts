@@ -51,13 +51,10 @@ export {
 export { type MlpOptions, type MlpParams, mlp } from './mlp';
 export { type PatchEmbeddingOptions, type PatchEmbeddingParams, patchEmbedding } from './patch-embedding';
 export {
-  cutPatches,
   type ImagePatches,
   type PatchedImages,
   type PatchedImagesOptions,
-  type PatchGridOptions,
   patchedImages,
-  patchGrid,
 } from './patched-images';
 export {
   type GridMethod,

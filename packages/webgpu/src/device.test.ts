@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createWebgpuDevice } from './create';
 import type { WebgpuDevice } from './device';
 import { Pipelines } from './pipelines';
+import { mostInFlight } from './queue';
 import { addLaunch } from './test-kernels';
 import { noise, softwareDevice } from './test-support';
 
@@ -57,6 +58,33 @@ describe('a device', () => {
     submit.mockRestore();
     program.free();
     expect(() => program.run([one, sum])).toThrow(/was freed/);
+    device.free(one);
+    device.free(sum);
+  });
+
+  test('gives the GPU a step or two ahead of what it has finished, and all of it in the end', async () => {
+    const [one, sum] = [device.allocate('f32', 4), device.allocate('f32', 4)];
+    device.write(one, Float32Array.of(1, 2, 3, 4));
+    device.write(sum, new Float32Array(4));
+    const [each, runs] = [192, 40]; // whole passes
+    const program = device.load(Array(each).fill(addLaunch([4], [1], [1], [0, 1, 1])));
+    await program.ready();
+    const { queue } = device.gpu;
+    const settled = queue.onSubmittedWorkDone();
+    let [submitted, most] = [0, 0];
+    const submit = vi.spyOn(queue, 'submit').mockImplementation((commands) => {
+      most = Math.max(most, ++submitted);
+      Object.getPrototypeOf(queue).submit.call(queue, commands);
+      void queue.onSubmittedWorkDone().then(() => submitted--);
+    });
+    await settled;
+    for (let i = 0; i < runs; i++) program.run([one, sum]);
+    expect(await device.read(sum)).toEqual(Float32Array.of(1, 2, 3, 4).map((n) => n * each * runs));
+    expect(submit.mock.calls.length).toBeGreaterThanOrEqual((each * runs) / 64);
+    // A program is not cut; the read is a submission too, and this test hears of an end later than the queue.
+    expect(most).toBeLessThanOrEqual((mostInFlight + each) / 64 + 4);
+    submit.mockRestore();
+    program.free();
     device.free(one);
     device.free(sum);
   });

@@ -98,7 +98,7 @@ export class WebgpuDevice implements Device {
   }
 
   private discard(buffer: GPUBuffer): void {
-    this.queue.enqueue([], () => {
+    this.queue.enqueue(() => {
       this.queue.flush();
       buffer.destroy();
     });
@@ -130,7 +130,7 @@ export class WebgpuDevice implements Device {
     const elements = elementsOf(buffer.dtype, data);
     // The caller may change the array as soon as this returns.
     const kept = this.queue.isWaiting && elements === data ? elements.slice() : elements;
-    this.queue.enqueue([], () => {
+    this.queue.enqueue(() => {
       this.queue.flush();
       this.gpu.queue.writeBuffer(gpu, 0, kept.buffer, kept.byteOffset, kept.byteLength);
     });
@@ -162,7 +162,7 @@ export class WebgpuDevice implements Device {
 
   private copyOut(from: GPUBuffer, to: GPUBuffer, bytes: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.queue.enqueue([], () => {
+      this.queue.enqueue(() => {
         this.queue.flush();
         const encoder = this.gpu.createCommandEncoder();
         encoder.copyBufferToBuffer(from, 0, to, 0, bytes);
@@ -198,9 +198,9 @@ export class WebgpuDevice implements Device {
         for (let i = 0; i < numbers.length; i++)
           blocks[i] = this.memory.blockOf(buffers[numbers[i] as number]);
         const { notReady } = program;
-        if (notReady.length === 0 && !this.queue.isWaiting) return record(blocks);
+        if (notReady.length === 0 && !this.queue.isWaiting && !this.queue.isFull) return record(blocks);
         const later = [...blocks];
-        this.queue.enqueue(notReady, () => record(later));
+        this.queue.enqueueDispatches(notReady, () => record(later));
       },
       ready: async () => {
         await Promise.all(program.notReady);

@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
-import type { Skipped } from './suite';
+import { type Skipped, SuiteError } from './suite';
 
 /** What a suite says of itself in an error. */
 export interface Described {
@@ -23,12 +23,12 @@ export interface Described {
  *
  * @param places - paths relative to `directory`, the benchmark's own one first
  * @param what - what they would be: "the questions", "the folder of images"
- * @throws Error that names the places and the layout, where none is there
+ * @throws SuiteError that names the places and the layout, where none is there
  */
 export function locate(suite: Described, directory: string, places: readonly string[], what: string): string {
   const found = places.map((place) => join(directory, place)).find((path) => existsSync(path));
   if (found !== undefined) return found;
-  throw new Error(missing(suite, directory, places, what));
+  throw new SuiteError(missing(suite, directory, places, what));
 }
 
 /** Says that something of a suite's layout is not below a directory. */
@@ -66,7 +66,7 @@ const readText = async (path: string): Promise<string> =>
 /**
  * The content of a JSON file, of the shape of `schema`.
  *
- * @throws Error that names the file, where it is no JSON (cut off, perhaps) or has another shape
+ * @throws SuiteError that names the file, where it is no JSON (cut off, perhaps) or has another shape
  */
 export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T> {
   const text = await readText(path);
@@ -75,12 +75,12 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
     content = JSON.parse(text);
   } catch (error) {
     const size = text.length.toLocaleString('en');
-    throw new Error(`${path} is no JSON (${size} characters; is it whole?): ${reasonOf(error)}`, {
+    throw new SuiteError(`${path} is no JSON (${size} characters; is it whole?): ${reasonOf(error)}`, {
       cause: error,
     });
   }
   const result = schema.safeParse(content);
-  if (!result.success) throw new Error(`${path}: ${z.prettifyError(result.error)}`);
+  if (!result.success) throw new SuiteError(`${path}: ${z.prettifyError(result.error)}`);
   return result.data;
 }
 
@@ -116,7 +116,7 @@ export async function readJsonLines<T>(
  * The rows of a CSV file whose first line names its columns, as records; spaces around names and values, quotes, CRLF and a
  * byte order mark do not matter.
  *
- * @throws Error that names the file, where it is no CSV or a column is missing
+ * @throws SuiteError that names the file, where it is no CSV or a column is missing
  */
 export async function readCsv(
   path: string,
@@ -127,13 +127,15 @@ export async function readCsv(
     const options = { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true };
     rows = parse(await readFile(path), options);
   } catch (error) {
-    throw new Error(`${path} is no CSV: ${reasonOf(error)}`, { cause: error });
+    throw new SuiteError(`${path} is no CSV: ${reasonOf(error)}`, { cause: error });
   }
   const header = (rows[0] ?? []).map((name) => name.toLowerCase());
   const absent = columns.filter((column) => !header.includes(column.toLowerCase()));
   if (absent.length > 0) {
     const found = rows[0]?.join(', ') ?? 'nothing';
-    throw new Error(`${path}: its first line must name the columns ${columns.join(', ')}, but has ${found}`);
+    throw new SuiteError(
+      `${path}: its first line must name the columns ${columns.join(', ')}, but has ${found}`,
+    );
   }
   return rows.slice(1).map((row) =>
     Object.fromEntries(

@@ -27,11 +27,15 @@ import {
   type Classification,
   type ClassificationSuite,
   type LabelledImage,
+  type Preparation,
   type Skipped,
   SuiteError,
 } from './suite';
 
 const SHARDS_LAYOUT = 'test/nshards.txt and test/<n>.tar (a picture and .cls a sample) with classnames.txt';
+
+/** Loaders of folders and of shards hand on RGB. */
+const LOADED: Preparation = { rgbFirst: true };
 
 /** A variant of ImageNet. */
 interface ImageNetOptions extends Pick<ClassificationSuite, 'name' | 'title' | 'size'> {
@@ -58,6 +62,7 @@ const imageNet = ({ folder, classes: subset, ...suite }: ImageNetOptions): Class
   return {
     kind: 'classification',
     ...suite,
+    prepare: LOADED,
     layout,
     metric: 'top-1',
     async read(directory) {
@@ -101,6 +106,7 @@ const ownClasses = ({ templates: usual, ...suite }: OwnClassesOptions): Classifi
   return {
     kind: 'classification',
     ...suite,
+    prepare: LOADED,
     layout,
     async read(directory) {
       const shards = await findShards(directory);

@@ -17,6 +17,7 @@ export const coco: RetrievalSuite = {
   kind: 'retrieval',
   name: 'coco',
   title: 'COCO, Karpathy test',
+  prepare: { rgbFirst: true },
   size: 5000,
   layout: `coco_test_karpathy.json or dataset_coco.json, and the pictures in val2014/; or ${SHARDS_LAYOUT}`,
   async *read(directory) {
@@ -34,6 +35,7 @@ export const flickr30k: RetrievalSuite = {
   kind: 'retrieval',
   name: 'flickr30k',
   title: 'Flickr30k, Karpathy test',
+  prepare: { rgbFirst: true },
   size: 1000,
   layout:
     'flickr30k_test_karpathy.txt (a heading, then "<name>.jpg,<caption>" a line) or dataset_flickr30k.json, and the pictures ' +
@@ -53,6 +55,7 @@ export const captionedShards: RetrievalSuite = {
   kind: 'retrieval',
   name: 'captions',
   title: 'Captioned shards',
+  prepare: { rgbFirst: true },
   layout: SHARDS_LAYOUT,
   async *read(directory) {
     const shards = await findShards(directory);

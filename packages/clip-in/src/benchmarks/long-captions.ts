@@ -78,7 +78,7 @@ const densely = (
   const made: RetrievalSuite = {
     kind: 'retrieval',
     ...suite,
-    resize: 'squash',
+    prepare: { resize: 'squash' },
     layout: `annotations/<n>.json (image, ${field}), and the pictures in photos/`,
     async *read(directory) {
       const places = [
@@ -155,16 +155,27 @@ async function* firstItems(path: string, most: number): AsyncGenerator<unknown> 
   let given = 0;
   try {
     for await (const chunk of createReadStream(path)) {
-      parser.write(chunk);
+      const fault = faultOf(() => parser.write(chunk));
       if (!listed) throw new Error('it is no list');
       while (found.length > 0 && given < most) {
         given++;
         yield found.shift();
       }
       if (given === most) return;
+      if (fault) throw fault;
     }
     if (!parser.isEnded) throw new Error('it ends too early');
   } catch (cause) {
     throw new SuiteError(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
+/** What went wrong in a piece of the file: after the items that are wanted it does not matter. */
+function faultOf(parse: () => void): unknown {
+  try {
+    parse();
+    return undefined;
+  } catch (fault) {
+    return fault;
   }
 }

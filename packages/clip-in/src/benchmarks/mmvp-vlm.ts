@@ -43,6 +43,7 @@ export const mmvpVlm: QuestionSuite = {
   layout:
     'Questions.csv (Question ID, Type, Statement; 270 rows, two a pair), and beside it ' +
     '"MLLM_VLM Images/<Type>/<Question ID>.jpg"',
+  size: pairsOfPattern * mmvpPatterns.length,
   chance: 25,
   read: readPairs,
   score: (answers) => {
@@ -145,7 +146,8 @@ function figuresOf(scores: Float32Array, patterns: readonly string[]): Figures {
   };
 }
 
-const bothDirections = 'Both directions: besides, each image chooses its own statement';
+/** The stricter rule: besides, each image chooses its own statement. */
+const bothDirections = 'Both directions';
 
 const inOrder = (shares: readonly Share[]): readonly Share[] =>
   mmvpPatterns.flatMap((pattern) => shares.filter(({ name }) => name === pattern));

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { SuiteError } from './suite';
 
 /** The parquet files in the first of several folders below a directory that has some, in the order of their names. */
 export async function findParquet(directory: string, folders: readonly string[]): Promise<readonly string[]> {
@@ -20,7 +21,7 @@ export async function findParquet(directory: string, folders: readonly string[])
  * The rows of a parquet file, in order.
  *
  * @param columns - those to read; others are left on disk
- * @throws Error that names the file, where it is no parquet file, is cut off, or lacks a column
+ * @throws SuiteError that names the file, where it is no parquet file, is cut off, or lacks a column
  */
 export async function* readParquet(
   path: string,
@@ -45,6 +46,6 @@ export async function* readParquet(
     }
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`${path} cannot be read as parquet (is it whole?): ${reason}`, { cause: error });
+    throw new SuiteError(`${path} cannot be read as parquet (is it whole?): ${reason}`, { cause: error });
   }
 }

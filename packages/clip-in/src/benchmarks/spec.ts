@@ -38,6 +38,7 @@ export const spec: QuestionSuite = {
   layout:
     `the unpacked data.zip of wjpoom/SPEC: folders ${subsets.join(', ')}, ` +
     'each with image2text.json, text2image.json and the images that they name',
+  prepare: { rgbFirst: true },
   read: readSubsets,
   score: figuresOf,
 };

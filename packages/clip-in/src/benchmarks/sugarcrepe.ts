@@ -11,7 +11,14 @@ import { z } from 'zod';
 import { isHighest, meanShare, sharesOf } from '../metrics';
 import { check, findImage, locate, missing, readJson } from './files';
 import { sugarCrepeSubsets } from './published';
-import type { Answer, Figures, Question, QuestionSuite, Skipped } from './suite';
+import {
+  type Answer,
+  type Figures,
+  type Question,
+  type QuestionSuite,
+  type Skipped,
+  SuiteError,
+} from './suite';
 
 /**
  * Items of each subset in the authors' files. The printed figures of swap_obj are shares of 246, so that the file had one more
@@ -49,7 +56,8 @@ export const sugarCrepe: QuestionSuite = {
 async function* readSubsets(directory: string): AsyncGenerator<Question | Skipped> {
   const files = sugarCrepeSubsets.map((subset) => ({ subset, path: fileOf(directory, subset) }));
   const absent = files.filter(({ path }) => path === undefined).map(({ subset }) => `${subset}.json`);
-  if (absent.length > 0) throw new Error(missing(sugarCrepe, directory, ['data/', './'], absent.join(', ')));
+  if (absent.length > 0)
+    throw new SuiteError(missing(sugarCrepe, directory, ['data/', './'], absent.join(', ')));
   const places = [
     'val2017',
     'images/val2017',

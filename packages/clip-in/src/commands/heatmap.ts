@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { createEmbedder } from '../evaluation/embedder';
 import { heatMapFigure } from '../use/heat-map-figure';
 import { heatMaps } from '../use/heat-maps';
-import { cutTexts, loadNamed, MODEL_HELP, nameOf } from '../use/load-model';
+import { cutTexts, loadNamed, MODEL_HELP } from '../use/load-model';
 import { type AddCommand, addDeviceOptions, checkFolderOf, type DeviceFlags, withDevice } from './shared';
 
 interface Flags extends DeviceFlags {
@@ -34,11 +34,8 @@ async function heatmap(image: string, text: string, { model: source, out, ...fla
     const pretrained = await loadNamed(source);
     for (const warning of cutTexts(pretrained, [text])) console.error(`warning: ${warning}`);
     const maps = await heatMaps(pretrained, createEmbedder(pretrained, { signal }), image, text);
-    const { preprocess } = pretrained;
-    await writeFile(
-      out,
-      await heatMapFigure({ image, text, maps, preprocess, model: nameOf(pretrained, source) }),
-    );
+    const { preprocess, name } = pretrained;
+    await writeFile(out, await heatMapFigure({ image, text, maps, preprocess, model: name }));
     console.log(`cosine ${maps.cosine.toFixed(3)}; heat maps in ${out}`);
   });
 }

@@ -1,5 +1,6 @@
 /** The commands of `clip-in`, in the order of its help. A new command is a file beside this one and a line here. */
 import { classifyCommand } from './classify';
+import { convertCommand } from './convert';
 import { demoCommand } from './demo';
 import { evalCommand } from './eval';
 import { exportCommand } from './export';
@@ -19,4 +20,5 @@ export const commands: readonly AddCommand[] = [
   searchCommand(),
   heatmapCommand(),
   exportCommand(),
+  convertCommand(),
 ];

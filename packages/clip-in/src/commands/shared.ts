@@ -123,6 +123,9 @@ async function start(
   try {
     announce(`device: ${device.description}`);
     await command({ device, signal: interrupted.signal });
+  } catch (error) {
+    // A command that has nothing to keep ends with what it was aborted by.
+    if (!interrupted.signal.aborted || error !== interrupted.signal.reason) throw error;
   } finally {
     release();
     destroyDevice(device);

@@ -21,7 +21,7 @@ const IMAGES_AT_ONCE = 512;
 export const LABELLED_IMAGES: ItemImages<LabelledImage> = { imagesOf: ({ image }) => [image] };
 
 /** The text of a class by a template. */
-export const promptOf = (template: string, name: string): string => template.replaceAll('{c}', name);
+export const promptOf = (template: string, name: string): string => template.replaceAll('{c}', () => name);
 
 /**
  * A row for each class: its texts by all templates embedded, averaged, normalized again.

@@ -14,7 +14,7 @@ beforeAll(() => init({ device: 'wasm', threads: 1 }).then(() => undefined));
 const coarse = (width: number) =>
   fc
     .array(fc.integer({ min: -2, max: 2 }), { minLength: width, maxLength: width })
-    .map((values: number[]) => (values.every((value) => value === 0) ? values.map(() => 1) : values))
+    .map((values) => (values.every((value) => value === 0) ? values.map(() => 1) : values))
     .map((values) => {
       const norm = Math.hypot(...values);
       return values.map((value) => Math.fround(value / norm));

@@ -58,7 +58,6 @@ function tieNote(direction: string, { above, tied }: Ranks): string[] {
 /** Embeds images and captions, and scores them; undefined if there is nothing to score. */
 export async function askRetrieval(
   items: AsyncIterable<CaptionedImage | Skipped>,
-  images: ItemImages<CaptionedImage>,
   embedder: Embedder,
   tally: Tally,
 ): Promise<Figures | undefined> {
@@ -70,7 +69,7 @@ export async function askRetrieval(
     captions.add(await embedder.texts(waiting));
     waiting = [];
   };
-  for await (const [item, [row]] of withEmbeddings(items, images, embedder, tally)) {
+  for await (const [item, [row]] of withEmbeddings(items, RETRIEVAL_IMAGES, embedder, tally)) {
     if (item.captions.length === 0) throw new SuiteError(`${nameOf(item.image)} has no caption`);
     for (const caption of item.captions) {
       waiting.push(caption);

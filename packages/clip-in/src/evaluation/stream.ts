@@ -32,8 +32,6 @@ export interface ItemImages<T> {
   readonly imagesOf: (item: T) => readonly ImageSource[];
   /** Its name in the list of skipped items. Default: the name of the image that cannot be used. */
   readonly nameOf?: (item: T) => string;
-  /** As `Embedder.images` has it. */
-  readonly resize?: 'squash';
 }
 
 /**
@@ -42,7 +40,7 @@ export interface ItemImages<T> {
  */
 export async function* withEmbeddings<T extends object>(
   items: AsyncIterable<T | Skipped>,
-  { imagesOf, nameOf: name, resize }: ItemImages<T>,
+  { imagesOf, nameOf: name }: ItemImages<T>,
   embedder: Embedder,
   tally: Tally,
 ): AsyncGenerator<readonly [item: T, rows: readonly Float32Array[]]> {
@@ -61,7 +59,7 @@ export async function* withEmbeddings<T extends object>(
   let rows: Float32Array[] = [];
   let broken: Skipped | undefined;
   let seen = 0;
-  for await (const image of embedder.images(sources(), resize)) {
+  for await (const image of embedder.images(sources())) {
     const item = waiting[0]!;
     if ('embedding' in image) rows.push(image.embedding);
     else {

@@ -92,13 +92,17 @@ async function compareGrids({ model, params, files }: Exported): Promise<void> {
   const tower = await session(files.image);
   const image = (rows: number, columns: number): ImagePatches => {
     const values = rows * columns * patchSize ** 2 * 3;
-    return { shape: [rows, columns], patches: Float32Array.from({ length: values }, (_, i) => Math.sin(i)) };
+    return { grid: [rows, columns], patches: Float32Array.from({ length: values }, (_, i) => Math.sin(i)) };
   };
   for (const [images, count] of [
     [[image(2, 5)], 10],
     [[image(4, 2), image(1, 3), image(3, 3)], 11],
   ] as const) {
-    const patched = patchedImages(images, { grid: Math.floor(imageSize / patchSize), patches: count });
+    const patched = patchedImages(images, {
+      patchSize,
+      positions: Math.floor(imageSize / patchSize),
+      patches: count,
+    });
     const { patches, mask, positions } = patched;
     const got = await run(tower, {
       pixel_values: new ort.Tensor('float32', Float32Array.from(await patches.data()), patches.shape),

@@ -44,6 +44,6 @@ export function pictureFromUnit(values: Float32Array, side: number): Picture {
   return {
     width: side,
     height: side,
-    data: Uint8Array.from(values, (value) => Math.round(Math.min(1, Math.max(0, value)) * 255)),
+    data: new Uint8Array(values.map((value) => Math.round(Math.min(1, Math.max(0, value)) * 255))),
   };
 }

@@ -38,17 +38,21 @@ const POOLS = {
 /** The figure as PNG, three panels side by side. */
 export async function heatMapFigure(figure: HeatMapFigure): Promise<Uint8Array> {
   const { text, maps, model } = figure;
+  const [rows, columns] = maps.grid;
   const view = await viewOf(figure);
   const grey = greyOf(view);
+  const shape = maps.ownShape ? shapeOf(maps.grid) : { width: SIDE, height: SIDE };
   const panels = [
-    panel(await pngOf(view), ['The picture'], `cut as for ${model}, in ${maps.grid} × ${maps.grid} patches`),
+    panel(shape, await pngOf(view), ['The picture'], `cut as for ${model}, in ${columns} × ${rows} patches`),
     panel(
+      shape,
       await overlay(grey, maps.attention, maps),
       ['Where it looks'],
       `${POOLS[maps.pool]}${maps.pool === 'mean' ? '' : `, mean of ${maps.heads} heads`}`,
       ends(maps.attention, percent),
     ),
     panel(
+      shape,
       await overlay(grey, maps.similarity, maps),
       lines(`“${text}”`, 40, 2),
       `cosine with each patch; with the whole picture ${cosine(maps.cosine)}`,
@@ -72,6 +76,7 @@ ${panels.map((part, i) => html`<g transform="translate(${GAP + i * (SIDE + GAP)}
 
 /** A picture with words above and, of a map, the scale below. */
 function panel(
+  { width, height }: { readonly width: number; readonly height: number },
   png: Uint8Array,
   title: readonly string[],
   about: string,
@@ -80,7 +85,7 @@ function panel(
   const top = HEAD + SIDE + 18;
   return html`${title.map((line, i) => html`<text y="${HEAD - 36 - (title.length - 1 - i) * 20}" font-size="16" font-weight="bold" fill="#1d2327">${line}</text>`)}
 <text y="${HEAD - 14}" font-size="11.5" fill="#5d686f">${about}</text>
-<image y="${HEAD}" width="${SIDE}" height="${SIDE}" href="data:image/png;base64,${Buffer.from(png).toString('base64')}"/>
+<image y="${HEAD}" width="${width}" height="${height}" preserveAspectRatio="none" href="data:image/png;base64,${Buffer.from(png).toString('base64')}"/>
 ${
   scale &&
   html`<rect y="${top}" width="${SIDE}" height="10" fill="url(#colours)"/>
@@ -88,9 +93,16 @@ ${
 }`.html;
 }
 
-/** The image as the model gets it, but with the pixels of a panel: `[side, side, 3]`. */
-async function viewOf({ image, preprocess: manner }: HeatMapFigure): Promise<Uint8Array> {
-  const values = await preprocess(image, { ...manner, size: SIDE, mean: [0, 0, 0], std: [1, 1, 1] });
+/** Width and height of a grid that fits into a panel. */
+function shapeOf([rows, columns]: HeatMaps['grid']): { width: number; height: number } {
+  const patch = SIDE / Math.max(rows, columns);
+  return { width: patch * columns, height: patch * rows };
+}
+
+/** The image as the model gets it, but with the pixels of a panel: `[side, side, 3]`, whatever shape it will be shown in. */
+async function viewOf({ image, maps, preprocess: manner }: HeatMapFigure): Promise<Uint8Array> {
+  const resize = maps.ownShape ? 'squash' : manner.resize;
+  const values = await preprocess(image, { ...manner, resize, size: SIDE, mean: [0, 0, 0], std: [1, 1, 1] });
   return Uint8Array.from(values, (value) => Math.round(value * 255));
 }
 
@@ -138,9 +150,13 @@ const ends = (map: Float32Array, say: (value: number) => string): [low: string, 
 };
 
 /** Bicubic. */
-async function enlarged(levels: Uint8Array, grid: number, side: number): Promise<Uint8Array> {
-  return sharp(levels, { raw: { width: grid, height: grid, channels: 1 } })
-    .resize(side, side, { kernel: 'cubic' })
+async function enlarged(
+  levels: Uint8Array,
+  [rows, columns]: HeatMaps['grid'],
+  side: number,
+): Promise<Uint8Array> {
+  return sharp(levels, { raw: { width: columns, height: rows, channels: 1 } })
+    .resize(side, side, { kernel: 'cubic', fit: 'fill' })
     .toColourspace('b-w')
     .raw()
     .toBuffer();

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Tokenizer } from '@clipin/data';
 import { smallWorldCheckpoint } from '../pretrained';
-import { loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
+import { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
 import type { LogitOptions } from './classify';
 import type { IndexModel } from './picture-index';
 
@@ -16,21 +16,26 @@ export const MODEL_HELP =
   `a folder or file of published weights, an id of the Hugging Face hub, a checkpoint of clip-in, or ${SMALL_WORLD}: ` +
   'the little model of this package, which knows nothing but emoji';
 
-/** Loads a model by what `--model` says; see {@link loadPretrained}. */
-export const loadNamed = (source: string): Promise<PretrainedModel> =>
-  loadPretrained(source === SMALL_WORLD ? smallWorldCheckpoint : source);
-
-/** What a model is called, in what people read. */
-export const nameOf = ({ name }: Pick<PretrainedModel, 'name'>, source: string): string =>
-  source === SMALL_WORLD ? SMALL_WORLD : name;
+/** Loads a model by what `--model` says; see {@link loadPretrained}. What had to be assumed of it goes to standard error. */
+export async function loadNamed(
+  source: string,
+  options: LoadPretrainedOptions = {},
+): Promise<PretrainedModel> {
+  if (source === SMALL_WORLD) {
+    return { ...(await loadPretrained(smallWorldCheckpoint, options)), name: SMALL_WORLD };
+  }
+  const loaded = await loadPretrained(source, options);
+  for (const assumption of loaded.assumptions ?? []) console.error(`assumed: ${assumption}`);
+  return loaded;
+}
 
 /** What an index keeps of a model. Its fingerprint is of weights and preprocessing, since both make an embedding. */
 export function indexModelOf(pretrained: PretrainedModel, source: string): IndexModel {
-  const { fingerprint, preprocess, model } = pretrained;
+  const { name, fingerprint, preprocess, model } = pretrained;
   return {
     // A path must lead there from any directory.
     source: source !== SMALL_WORLD && existsSync(source) ? resolve(source) : source,
-    name: nameOf(pretrained, source),
+    name,
     fingerprint: createHash('sha256')
       .update(JSON.stringify([fingerprint, preprocess]))
       .digest('hex'),
@@ -49,7 +54,7 @@ export async function logitsOf({
 
 /**
  * Says for each text that the model cannot read to its end how much it has and how much is read.
- * @throws Error if there are words that the model does not know at all
+ * @throws Error if there are words that the model does not know at all, as there are for one that was trained on few
  */
 export function cutTexts(
   { tokenizer, model, name }: Pick<PretrainedModel, 'tokenizer' | 'model' | 'name'>,
@@ -70,6 +75,6 @@ function countTokens(tokenizer: Tokenizer, text: string, name: string): number {
     return tokenizer.encode(text).length;
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new Error(`the model ${name} was trained on few words and knows no others; ${reason}`, { cause });
+    throw new Error(`the model ${name} cannot read "${text}"; ${reason}`, { cause });
   }
 }

@@ -4,17 +4,30 @@ import { dirname, join } from 'node:path';
 import {
   CLIP_PREPROCESS,
   clipTokenizer,
+  loadTokenizer,
   type PreprocessOptions,
   restoreTokenizer,
   SIGLIP_PREPROCESS,
   type Tokenizer,
 } from '@clipin/data';
 import type { ModelConfig } from '../configurations';
-import { vocabularySchema } from '../pretrained';
+import { modelConfigSchema, vocabularySchema } from '../pretrained';
 import { detectNaming, unwrapped } from './detect-naming';
 import { fromHuggingFace } from './hugging-face-config';
 import { inferConfig, inferTrunk } from './infer-config';
-import { parseAs, readJson } from './json-file';
+import { parseAs, parseJson, readJson } from './json-file';
+import {
+  HUGGING_FACE_CONFIG,
+  HUGGING_FACE_WEIGHTS,
+  OPEN_CLIP_CONFIG,
+  OPEN_CLIP_WEIGHTS,
+  otherWeights,
+  PROCESSOR_CONFIG,
+  TOKENIZER_FILE,
+  TOKENIZER_FILES,
+  VOCABULARY_FILE,
+  weightsAmong,
+} from './model-files';
 import type { Naming } from './naming';
 import { fromOpenClip } from './open-clip-config';
 import { preprocessOfHuggingFace, preprocessOfOpenClip } from './preprocess-config';
@@ -26,28 +39,12 @@ export interface DescribedModel {
   readonly naming: Naming;
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
+  /** Its files, as far as it was made from any. */
+  readonly tokenizerFiles: readonly string[];
   readonly preprocess: PreprocessOptions;
   /** What no file says, in sentences. */
   readonly assumptions: readonly string[];
 }
-
-/** Names of weights, in the order in which they are looked for. */
-export const HUGGING_FACE_WEIGHTS = [
-  'model.safetensors',
-  'model.safetensors.index.json',
-  'pytorch_model.bin',
-  'pytorch_model.bin.index.json',
-] as const;
-export const OPEN_CLIP_WEIGHTS = [
-  'open_clip_model.safetensors',
-  'open_clip_pytorch_model.safetensors',
-  'open_clip_pytorch_model.bin',
-] as const;
-export const HUGGING_FACE_CONFIG = 'config.json';
-export const OPEN_CLIP_CONFIG = 'open_clip_config.json';
-export const PROCESSOR_CONFIG = 'preprocessor_config.json';
-/** The ids of a cut vocabulary, which only this package knows. */
-export const VOCABULARY_FILE = 'clip_in_vocabulary.json';
 
 /**
  * What a folder or file says of a model.
@@ -62,7 +59,7 @@ export async function describeModel(path: string, given?: ModelConfig): Promise<
     const source = unwrapped(opened);
     const naming = detectNaming(source);
     const { config, preprocess, assumptions } = await configOf(source, naming, folder, given);
-    return { source, naming, config, preprocess, assumptions, tokenizer: await tokenizerOf(config, folder) };
+    return { source, naming, config, preprocess, assumptions, ...(await tokenizerOf(config, folder)) };
   } catch (error) {
     await opened.close();
     throw error;
@@ -72,21 +69,19 @@ export async function describeModel(path: string, given?: ModelConfig): Promise<
 /** The file of weights, and the folder where the others lie. */
 async function findWeights(path: string): Promise<{ file: string; folder: string }> {
   if ((await stat(path)).isFile()) return { file: path, folder: dirname(path) };
-  const there = new Set(await readdir(path));
-  const candidates = [
-    ...(there.has(HUGGING_FACE_CONFIG) ? HUGGING_FACE_WEIGHTS : []),
-    ...(there.has(OPEN_CLIP_CONFIG) ? OPEN_CLIP_WEIGHTS : []),
-  ];
-  const others = [...there].filter((name) => /\.(?:safetensors|pt|pth|bin)$/.test(name));
-  const name =
-    candidates.find((candidate) => there.has(candidate)) ?? (others.length === 1 ? others[0] : undefined);
+  const there = await readdir(path);
+  const name = weightsAmong(there);
   if (name !== undefined) return { file: join(path, name), folder: path };
+  const others = otherWeights(there);
   throw new Error(
-    `${path}: has ${others.length === 0 ? 'no file of weights' : `several files of weights, ${others.sort().join(', ')}`}; wanted is ` +
+    `${path}: has ${others.length === 0 ? 'no file of weights' : `several files of weights, ${others.join(', ')}`}; wanted is ` +
       `${HUGGING_FACE_CONFIG} with ${HUGGING_FACE_WEIGHTS[0]} (or ${HUGGING_FACE_WEIGHTS.slice(1).join(', ')}), ` +
       `${OPEN_CLIP_CONFIG} with ${OPEN_CLIP_WEIGHTS.join(' or ')}, or a single file of weights`,
   );
 }
+
+/** What of NaFlex the towers can do and a square of pixels cannot say. */
+const SQUASHED = 'pictures are squashed to a square; NaFlex’s own preprocessing keeps their shape';
 
 type Configured = Pick<DescribedModel, 'config' | 'preprocess' | 'assumptions'>;
 
@@ -100,15 +95,24 @@ async function configOf(
   const file = join(folder, isHuggingFace ? HUGGING_FACE_CONFIG : OPEN_CLIP_CONFIG);
   const json = await readJson(file);
   if (json === undefined) {
-    const { config, assumptions } = given ? { config: given, assumptions: [] } : inferConfig(source, naming);
+    const known = given ?? ownConfig(source);
+    const { config, assumptions } = known ? { config: known, assumptions: [] } : inferConfig(source, naming);
     return { config, preprocess: usualPreprocess(config), assumptions };
   }
   if (isHuggingFace) {
     const config = given ?? fromHuggingFace(json, file);
-    return { config, preprocess: await huggingFacePreprocess(config, folder), assumptions: [] };
+    const preprocess = await huggingFacePreprocess(config, folder);
+    return { config, preprocess, assumptions: config.vision.naflex ? [SQUASHED] : [] };
   }
   const config = given ?? fromOpenClip(json, file, () => inferTrunk(source, naming));
   return { config, preprocess: preprocessOfOpenClip(json, file, config.vision.imageSize), assumptions: [] };
+}
+
+/** What a file says that this package wrote. */
+function ownConfig({ file, metadata }: TensorSource): ModelConfig | undefined {
+  const text = metadata?.clip_in_config;
+  if (text === undefined) return undefined;
+  return parseAs(modelConfigSchema, parseJson(text, file), file, 'a configuration in its header');
 }
 
 const isSiglip = ({ vision }: ModelConfig): boolean => vision.pool === 'attention';
@@ -123,24 +127,45 @@ async function huggingFacePreprocess(config: ModelConfig, folder: string): Promi
   return preprocessOfHuggingFace(json, file, config.vision.imageSize, isSiglip(config) ? 'siglip' : 'clip');
 }
 
-async function tokenizerOf(config: ModelConfig, folder: string): Promise<Tokenizer> {
+async function tokenizerOf(
+  config: ModelConfig,
+  folder: string,
+): Promise<Pick<DescribedModel, 'tokenizer' | 'tokenizerFiles'>> {
   const file = join(folder, VOCABULARY_FILE);
   const json = await readJson(file);
   if (json !== undefined) {
-    return restoreTokenizer(clipTokenizer(), parseAs(vocabularySchema, json, file, 'a cut vocabulary'));
+    const vocabulary = parseAs(vocabularySchema, json, file, 'a cut vocabulary');
+    return { tokenizer: restoreTokenizer(clipTokenizer(), vocabulary), tokenizerFiles: [] };
   }
-  return within(config, clipTokenizer());
+  const there = new Set(await readdir(folder));
+  const files = TOKENIZER_FILES.filter((name) => there.has(name));
+  if (files.includes(TOKENIZER_FILE) || files.includes('vocab.json')) {
+    const tokenizer = within(config, await loadTokenizer(folder));
+    return { tokenizer, tokenizerFiles: files.map((name) => join(folder, name)) };
+  }
+  const usual = clipTokenizer();
+  const tokenizer = isSiglip(config)
+    ? refusing(
+        usual,
+        `this model's texts need its own tokenizer, ${join(folder, TOKENIZER_FILE)}, which is missing`,
+      )
+    : within(config, usual);
+  return { tokenizer, tokenizerFiles: [] };
 }
 
 /** A tokenizer whose ids the text tower knows; one that says so when asked, if it does not. */
 function within({ text }: ModelConfig, tokenizer: Tokenizer): Tokenizer {
   if (text.vocabulary >= tokenizer.size) return tokenizer;
-  return {
-    ...tokenizer,
-    encode() {
-      throw new RangeError(
-        `the text tower knows ${text.vocabulary} ids and CLIP's tokenizer has ${tokenizer.size}; this model needs a tokenizer of its own`,
-      );
-    },
-  };
+  return refusing(
+    tokenizer,
+    `the text tower knows ${text.vocabulary} ids and the tokenizer has ${tokenizer.size}; this model needs a tokenizer of its own`,
+  );
 }
+
+/** A tokenizer that says why it cannot be used when it is: weights can be converted without one. */
+const refusing = (tokenizer: Tokenizer, why: string): Tokenizer => ({
+  ...tokenizer,
+  encode() {
+    throw new RangeError(why);
+  },
+});

@@ -13,10 +13,9 @@ export function unwrapped(source: TensorSource): TensorSource {
   const wrapper = WRAPPERS.find((prefix) => names.every((name) => name.startsWith(prefix)));
   if (wrapper === undefined || names.length === 0) return source;
   return unwrapped({
-    file: source.file,
+    ...source,
     tensors: new Map([...source.tensors].map(([name, info]) => [name.slice(wrapper.length), info])),
     read: (name) => source.read(wrapper + name),
-    close: () => source.close(),
   });
 }
 

@@ -2,19 +2,14 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import {
-  CLIP_PREPROCESS,
-  clipTokenizer,
-  type PreprocessOptions,
-  restoreTokenizer,
-  type Tokenizer,
-} from '@clipin/data';
+import { CLIP_PREPROCESS, type PreprocessOptions, type Tokenizer } from '@clipin/data';
 import { resizePositions } from '@clipin/nn';
-import { evaluate, randomKey } from '@clipin/tensor';
+import { type Device, evaluate, randomKey } from '@clipin/tensor';
 import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
-import { loadModel } from '../pretrained';
+import { loadModel, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
+import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { digestOfParams, readParams } from './read-params';
 
 /** A model with parameters, and what belongs to it: how its texts and images are prepared. */
@@ -22,6 +17,8 @@ export interface PretrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
   readonly tokenizer: Tokenizer;
+  /** Files from which the tokenizer was made, which saving copies. Default: none, as for CLIP's own. */
+  readonly tokenizerFiles?: readonly string[];
   readonly preprocess: PreprocessOptions;
   /** What it is called: the folder's or file's name, or the hub's id. */
   readonly name: string;
@@ -32,7 +29,7 @@ export interface PretrainedModel {
 }
 
 /** Options of {@link loadPretrained}. */
-export interface LoadPretrainedOptions {
+export interface LoadPretrainedOptions extends HubOptions {
   /**
    * The configuration, by name or whole. A bare state dictionary does not tell all of it, its activation for one: then the
    * result says what was assumed. Default: what the files say, and what the shapes of the tensors tell.
@@ -40,29 +37,56 @@ export interface LoadPretrainedOptions {
   readonly config?: ModelName | ModelConfig;
   /** Side of the images, if not the model's own: the positions are resized, bicubic with antialias as in open_clip. */
   readonly imageSize?: number;
+  /**
+   * Devices of the towers. A wasm device holds 4 GiB, so that of a model of a billion parameters each tower needs its own.
+   * Default: the default device, for both and the logit scale.
+   */
+  readonly devices?: { readonly image: Device; readonly text: Device };
 }
 
 /**
  * Loads a model with its tokenizer and preprocessing.
  *
  * @param source - a folder of Hugging Face's `transformers` or of open_clip; a file of weights, safetensors or PyTorch's, also
- *   OpenAI's; or what `saveModel` wrote
+ *   OpenAI's; what `saveModel` wrote; or, if there is no such file or folder, the id of a model on the hub, `owner/name`
  * @throws Error naming the file and what does not fit; tensors that are missing, left over or of another shape are listed
  *   together
  */
 export async function loadPretrained(
   source: string,
-  { config, imageSize }: LoadPretrainedOptions = {},
+  { config, imageSize, devices, ...hub }: LoadPretrainedOptions = {},
 ): Promise<PretrainedModel> {
   const given = typeof config === 'string' ? named(config) : config;
-  if (!(await exists(source))) throw new Error(`${source}: there is no such file or folder`);
-  const loaded = (await isSavedModel(source)) ? await loadSaved(source) : await loadPublished(source, given);
+  const loaded = await loadFrom(source, given, devices, hub);
   return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
+}
+
+async function loadFrom(
+  source: string,
+  given: ModelConfig | undefined,
+  devices: LoadPretrainedOptions['devices'],
+  hub: HubOptions,
+): Promise<PretrainedModel> {
+  if (await exists(source)) {
+    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given, devices);
+  }
+  if (!isHubId(source)) {
+    throw new Error(`${source}: there is no such file or folder, and it is no id on the hub, owner/name`);
+  }
+  return { ...(await loadPublished(await fetchFromHub(source, hub), given, devices)), name: source };
 }
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
 const fingerprint = (config: ModelConfig, digest: string): string =>
-  createHash('sha256').update(JSON.stringify(config)).update(digest).digest('hex');
+  createHash('sha256').update(canonical(config)).update(digest).digest('hex');
+
+/** JSON that does not depend on the order in which a configuration was put together. */
+const canonical = (config: ModelConfig): string =>
+  JSON.stringify(config, (_, value: unknown) =>
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
 
 function named(name: string): ModelConfig {
   const found = Object.entries(configurations).find(([known]) => known === name)?.[1];
@@ -87,23 +111,26 @@ async function loadSaved(path: string): Promise<PretrainedModel> {
   return {
     model,
     params,
-    tokenizer: restoreTokenizer(clipTokenizer(), vocabulary),
+    tokenizer: tokenizerOf(vocabulary),
     preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
     name: nameOf(path),
     fingerprint: fingerprint(model.config, await digestOfParams(params)),
   };
 }
 
-async function loadPublished(path: string, given: ModelConfig | undefined): Promise<PretrainedModel> {
-  const { source, naming, config, tokenizer, preprocess, assumptions } = await describeModel(path, given);
+async function loadPublished(
+  path: string,
+  given: ModelConfig | undefined,
+  devices: LoadPretrainedOptions['devices'],
+): Promise<PretrainedModel> {
+  const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
   const model = dualEncoder(config);
   try {
-    const { params, digest } = await readParams(source, naming, model.init(randomKey(0)));
+    const { params, digest } = await readParams(source, naming, templateOf(model, devices));
     return {
       model,
       params,
-      tokenizer,
-      preprocess,
+      ...prepared,
       name: nameOf(path),
       fingerprint: fingerprint(config, digest),
       ...(assumptions.length > 0 && { assumptions }),
@@ -111,6 +138,13 @@ async function loadPublished(path: string, given: ModelConfig | undefined): Prom
   } finally {
     await source.close();
   }
+}
+
+/** Parameters of the right shapes, each on the device where the read ones are to be. */
+function templateOf(model: DualEncoder, devices: LoadPretrainedOptions['devices']): DualEncoderParams {
+  if (!devices) return model.init(randomKey(0));
+  const template = model.init(randomKey(0, { device: devices.text }));
+  return { ...template, image: model.image.init(randomKey(0, { device: devices.image })) };
 }
 
 function withImageSize(loaded: PretrainedModel, imageSize: number): PretrainedModel {

@@ -178,6 +178,7 @@ function textActivation(
  * @throws Error saying what of the model open_clip has no word for
  */
 export function toOpenClip({ embedding, vision, text, logitBias }: ModelConfig): Json {
+  if (vision.naflex) throw new Error('open_clip has other towers and names for NaFlex');
   const isSiglip = vision.pool === 'attention';
   const quick = vision.activation === 'quickGelu';
   const plainText =

@@ -101,7 +101,11 @@ export const toOpenClipPreprocess = ({ size, resize, mean, std, interpolation }:
   });
 
 /** The `preprocessor_config.json` of our options. */
-export function toHuggingFacePreprocess(options: PreprocessOptions, family: 'clip' | 'siglip'): Json {
+export function toHuggingFacePreprocess(
+  options: PreprocessOptions,
+  family: 'clip' | 'siglip' | 'naflex',
+  patchSize: number,
+): Json {
   const { size, resize, mean, std, interpolation = 'bicubic' } = options;
   const square = { height: size, width: size };
   const common = {
@@ -115,13 +119,19 @@ export function toHuggingFacePreprocess(options: PreprocessOptions, family: 'cli
     rescale_factor: 1 / 255,
   };
   const crops = resize === 'shorter-side';
+  if (family === 'naflex') {
+    const type = { image_processor_type: 'Siglip2ImageProcessor', processor_class: 'Siglip2Processor' };
+    const patches = { patch_size: patchSize, max_num_patches: (size / patchSize) ** 2 };
+    return toJson({ ...common, ...type, ...patches });
+  }
+  if (family === 'siglip' && !crops) {
+    const type = { image_processor_type: 'SiglipImageProcessor', processor_class: 'SiglipProcessor' };
+    return toJson({ ...common, ...type, size: square });
+  }
   // CLIP's processor stretches to a square as well, where it is given both sides.
   const sizes = crops
     ? { size: { shortest_edge: size }, do_center_crop: true, crop_size: square }
     : { size: square, do_center_crop: false };
-  const type =
-    family === 'siglip' && !crops
-      ? { image_processor_type: 'SiglipImageProcessor', processor_class: 'SiglipProcessor', size: square }
-      : { image_processor_type: 'CLIPImageProcessor', processor_class: 'CLIPProcessor', ...sizes };
-  return toJson({ ...common, ...type });
+  const type = { image_processor_type: 'CLIPImageProcessor', processor_class: 'CLIPProcessor' };
+  return toJson({ ...common, ...type, ...sizes });
 }

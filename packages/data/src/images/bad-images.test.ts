@@ -1,6 +1,8 @@
 /** What is no picture, or a broken one, is an ImageError that says so; never pixels. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { checkProperty } from '@clipin/testing';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { decodeImage } from './decode';
 import { CLIP_PREPROCESS, preprocess } from './preprocess';
@@ -37,6 +39,53 @@ describe('a file that is cut off', () => {
       expect(error.message).toMatch(`${name}: cannot be decoded`);
       expect(error.image).toBe(name);
     }
+  });
+});
+
+test('whatever is changed in a file, it decodes whole or is an ImageError', { timeout: 60_000 }, async () => {
+  const names = [
+    'rgb.jpg',
+    'palette-4-bit.png',
+    'grey-16-bit.png',
+    'transparent.gif',
+    'rgba.webp',
+    'rgb.tiff',
+  ];
+  const change = fc.tuple(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.nat(255));
+  const changes = fc.array(change, { minLength: 1, maxLength: 4 });
+  await checkProperty(
+    fc.asyncProperty(fc.constantFrom(...names), changes, fc.boolean(), async (name, list, early) => {
+      const bytes = new Uint8Array(read(name));
+      // Half of the changes are in the headers.
+      const reach = early ? Math.min(200, bytes.length) : bytes.length;
+      for (const [where, value] of list) bytes[Math.floor(where * reach)] = value;
+      try {
+        const { width, height, data } = await decodeImage({ name, bytes });
+        expect(data.length).toBe(width * height * 3);
+      } catch (error) {
+        expect(error).toBeInstanceOf(ImageError);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+describe('a JPEG', () => {
+  const whole = read('large.jpg');
+  const end = whole.subarray(-2);
+
+  test('that lacks a part, but has its end, is not filled up with grey', async () => {
+    for (const share of [0.4, 0.7, 0.95]) {
+      const parts = [whole.subarray(0, Math.floor(whole.length * share)), end];
+      const error = await errorOf('part.jpg', Buffer.concat(parts));
+      expect(error.message).toMatch(/part.jpg: cannot be decoded: .*premature end of data segment/);
+    }
+  });
+
+  test('with bytes too many before a marker decodes, as in Pillow', async () => {
+    const bytes = Buffer.concat([whole.subarray(0, -2), Buffer.from([0, 1, 2, 3]), end]);
+    const { data } = await decodeImage({ name: 'more.jpg', bytes });
+    expect(data).toEqual((await decodeImage({ name: 'large.jpg', bytes: whole })).data);
   });
 });
 

@@ -3,7 +3,7 @@
  * profiles and gamma are left aside, transparency shows the colour below it, 16-bit grey is clipped).
  * A picture stays in its own mode, as Pillow has it, until `toRgb`.
  */
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import sharp, { type FailOnOptions, type Metadata, type Sharp } from 'sharp';
 import { gifFrame, pngHasAlpha, tiffFacts } from './headers';
 import type { Pixels } from './resample';
 import { type Box, ImageError, type ImageSource, nameOf, partsOf, readSource } from './source';
@@ -60,14 +60,24 @@ export async function decodeRaster(
   checkKind(name, metadata);
   const tiff = metadata.format === 'tiff' ? tiffFacts(bytes) : undefined;
   if (tiff && !tiff.complete) throw new ImageError(name, 'cannot be decoded: the TIFF is cut off');
-  const picture = sharp(bytes, {
-    ignoreIcc: true,
-    // A TIFF that is cut off counts as an error only. Of other formats Pillow, too, shows what some errors leave of them.
-    failOn: tiff ? 'error' : 'truncated',
-    limitInputPixels: PIXEL_LIMIT,
-    autoOrient: orient || tiff !== undefined,
-  });
-  return await attempt(name, () => rasterOf(picture, bytes, metadata));
+  const autoOrient = orient || tiff !== undefined;
+  const options = { ignoreIcc: true, limitInputPixels: PIXEL_LIMIT, autoOrient };
+  return await strictly(metadata.format, (failOn) =>
+    attempt(name, () => rasterOf(sharp(bytes, { ...options, failOn }), bytes, metadata)),
+  );
+}
+
+/** Decodes so that a picture of which a part is missing is an error, and one with harmless oddities is none. */
+async function strictly<T>(format: string, decode: (failOn: FailOnOptions) => Promise<T>): Promise<T> {
+  if (format === 'tiff') return await decode('error'); // one that is cut off counts as an error only
+  if (format !== 'jpeg') return await decode('truncated');
+  try {
+    return await decode('warning');
+  } catch (error) {
+    // Most warnings are harmless, such as bytes too many before a marker. With these, a part of the picture is missing.
+    if (/premature end of data segment|bad Huffman code/.test(String(error))) throw error;
+    return await decode('truncated');
+  }
 }
 
 async function attempt<T>(name: string, work: () => Promise<T>): Promise<T> {

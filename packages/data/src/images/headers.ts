@@ -32,7 +32,7 @@ export function tiffFacts(bytes: Uint8Array): TiffFacts {
   const directory = long(big ? 8 : 4);
   const [heading, entry] = big ? [8, 20] : [2, 12];
   if (directory + heading > bytes.length) return { palette: false, complete: false };
-  const count = view.getUint16(directory, little);
+  const count = big ? long(directory) : view.getUint16(directory, little);
   if (directory + heading + count * entry > bytes.length) return { palette: false, complete: false };
   const entries = Array.from({ length: count }, (_, i) => directory + heading + i * entry);
   return {

@@ -28,11 +28,13 @@ function difference(a: Uint8Array, b: Uint8Array): number {
 
 describe.each(images)('$name ($mode)', ({ name, width, height }) => {
   const path = join(reference, 'images', name);
+  // Decoders of lossy formats may round otherwise in another version; everything else is exact.
+  const tolerance = /\.(jpg|webp)$/.test(name) ? 1 : 0;
 
   test('decodes as in Pillow', async () => {
     const image = await decodeImage(path);
     expect([image.width, image.height]).toEqual([width, height]);
-    expect(difference(image.data, await expected(`${name}.decoded`))).toBeLessThanOrEqual(1);
+    expect(difference(image.data, await expected(`${name}.decoded`))).toBeLessThanOrEqual(tolerance);
   });
 
   test('is resized and cut as by torchvision, in both orders', async () => {
@@ -42,7 +44,7 @@ describe.each(images)('$name ($mode)', ({ name, width, height }) => {
     const length = all.length / parts.length;
     for (const [i, options] of parts.entries()) {
       const { data } = await preprocessPixels(path, options);
-      expect(difference(data, all.subarray(i * length, (i + 1) * length))).toBeLessThanOrEqual(1);
+      expect(difference(data, all.subarray(i * length, (i + 1) * length))).toBeLessThanOrEqual(tolerance);
     }
   });
 });

@@ -69,6 +69,15 @@ describe('preprocess', () => {
     }
   });
 
+  test('reads AVIF, of which Pillow 9 knows nothing to compare with', async () => {
+    const lossless = await sharp(picture('rgb.png'))
+      .avif({ lossless: true, chromaSubsampling: '4:4:4' })
+      .toBuffer();
+    const { width, height, data } = await decodeImage({ name: 'a.avif', bytes: lossless });
+    expect([width, height]).toEqual([61, 44]);
+    expect(largestDifference(data, (await decodeImage(picture('rgb.png'))).data)).toBeLessThanOrEqual(4);
+  });
+
   test('several at once are the same as one after the other', async () => {
     const names = ['rgb.jpg', 'rgba.png', 'palette.gif', 'cmyk.jpg', 'grey-16-bit.png', 'rgb.webp'];
     const run = (name: string) => preprocess(picture(name), CLIP_PREPROCESS(24));

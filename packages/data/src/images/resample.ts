@@ -136,7 +136,7 @@ function exactTaps(
   const stretch = Math.max(scale, 1);
   const support = radius * stretch;
   const inverse = 1 / stretch;
-  const size = Math.ceil(support) * 2 + 1;
+  const size = 4 * Math.ceil((Math.ceil(support) * 2 + 1) / 4); // a multiple of four, filled up with 0
   const first = new Int32Array(wanted);
   const count = new Int32Array(wanted);
   const weights = new Float64Array(wanted * size);
@@ -187,9 +187,9 @@ function alongRows(image: Pixels, taps: Taps, rows: { top: number; height: numbe
         let [red, green, blue] = [HALF, HALF, HALF];
         for (let k = from; k < to; k++, pixel += 3) {
           const weight = weights[k]!;
-          red += data[pixel]! * weight;
-          green += data[pixel + 1]! * weight;
-          blue += data[pixel + 2]! * weight;
+          red = (red + Math.imul(data[pixel]!, weight)) | 0;
+          green = (green + Math.imul(data[pixel + 1]!, weight)) | 0;
+          blue = (blue + Math.imul(data[pixel + 2]!, weight)) | 0;
         }
         out[at++] = red >> PRECISION;
         out[at++] = green >> PRECISION;
@@ -214,14 +214,30 @@ function alongColumns({ width, channels, data }: Pixels, taps: Taps, top: number
   const sums = new Int32Array(stride);
   for (let y = 0; y < first.length; y++) {
     sums.fill(HALF);
-    for (let k = 0; k < count[y]!; k++) {
-      const weight = weights[y * size + k]!;
-      const row = (first[y]! - top + k) * stride;
-      for (let i = 0; i < stride; i++) sums[i] = sums[i]! + data[row + i]! * weight;
+    const last = count[y]! - 1;
+    const row = (tap: number) => data.subarray((first[y]! - top + Math.min(tap, last)) * stride);
+    for (let k = 0; k <= last; k += 4) {
+      // Beyond the last tap the weights are 0, and its row stands in.
+      const rows = [row(k), row(k + 1), row(k + 2), row(k + 3)] as const;
+      addRows(sums, rows, weights.subarray(y * size + k, y * size + k + 4));
     }
     for (let i = 0; i < stride; i++) out[y * stride + i] = sums[i]! >> PRECISION;
   }
   return { width, height: first.length, channels, data: new Uint8Array(out.buffer) };
+}
+
+/** Adds four weighted rows to the sums; one after another, each sum would be loaded and stored for each. */
+function addRows(
+  sums: Int32Array,
+  [row0, row1, row2, row3]: readonly [Uint8Array, Uint8Array, Uint8Array, Uint8Array],
+  weights: Int32Array,
+): void {
+  const [weight0, weight1, weight2, weight3] = [weights[0]!, weights[1]!, weights[2]!, weights[3]!];
+  for (let i = 0; i < sums.length; i++) {
+    const pair0 = Math.imul(row0[i]!, weight0) + Math.imul(row1[i]!, weight1);
+    const pair1 = Math.imul(row2[i]!, weight2) + Math.imul(row3[i]!, weight3);
+    sums[i] = (sums[i]! + pair0 + pair1) | 0;
+  }
 }
 
 /** 16-bit grey: `[height, width]`. */
