@@ -22,6 +22,7 @@ import {
   runStage,
   saveModel,
   trainBatches,
+  worldTokenizer,
 } from 'clip-in';
 
 const { values } = parseArgs({
@@ -44,7 +45,8 @@ const settings = {
   clipNorm: 1,
 };
 const device = await init();
-const world = openWorld([...TRAINING_HANDS, UNSEEN_HAND]);
+const tokenizer = worldTokenizer();
+const world = openWorld([...TRAINING_HANDS, UNSEEN_HAND], tokenizer);
 const config = {
   ...configurations['small-world'],
   text: { ...configurations['small-world'].text, vocabulary: world.tokenizer.size },
@@ -104,7 +106,7 @@ const { state, done, finished } = await runStage(stage, {
   },
 });
 if (finished) {
-  const trained = { model, params: state.params, vocabulary: world.tokenizer.toJSON() };
+  const trained = { model, params: state.params, vocabulary: tokenizer.toJSON() };
   await saveModel(`${values.out}/model`, trained, { step: done, settings: { ...settings, ...batch } });
   console.log(`saved ${values.out}/model`);
 }

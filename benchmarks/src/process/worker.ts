@@ -26,13 +26,11 @@ async function main(): Promise<void> {
     try {
       const begin = performance.now();
       if (order.do === 'prepare') {
-        const problem = await receive(order.problem, order.file);
-        const ready = performance.now();
         task = undefined;
-        task = await prepare(abilities, order.kind, problem);
-        const took = (performance.now() - ready) / 1000;
-        globalThis.gc?.(); // the numbers that came are not the library's memory
-        answer({ took });
+        const prepared = await prepare(abilities, order);
+        task = prepared.task;
+        globalThis.gc?.(); // the numbers that were sent are not the library's memory
+        answer({ took: prepared.took });
       } else if (!task) {
         throw new Error(`"${order.do}" before "prepare"`);
       } else if (order.do === 'run') {
@@ -52,7 +50,18 @@ async function main(): Promise<void> {
   process.exit(0); // the benchmark is gone; threads of the library would keep the process
 }
 
-function prepare<K extends Kind>(abilities: Abilities, kind: K, problem: unknown): Task | Promise<Task> {
+/** The task, and how long it took the library to take the problem in. */
+async function prepare(
+  abilities: Abilities,
+  order: Extract<Order, { do: 'prepare' }>,
+): Promise<{ task: Task; took: number }> {
+  const problem = await receive(order.problem, order.file);
+  const begin = performance.now();
+  const task = await taskOf(abilities, order.kind, problem);
+  return { task, took: (performance.now() - begin) / 1000 };
+}
+
+function taskOf<K extends Kind>(abilities: Abilities, kind: K, problem: unknown): Task | Promise<Task> {
   const ability = abilities[kind];
   if (!ability) throw new Error(`it has no "${kind}"`);
   return ability(problem as Problems[K]); // as `works` made it and `exchange` carried it

@@ -1,306 +1,268 @@
-"""Reduced towers in PyTorch, written to files in the layouts in which models are published, for the tests of ../src/weights.
-
-Each model lies in fixtures/weights beside `expected.json`: its unit embeddings of two images and two texts, computed by
-PyTorch in f32 from the very weights in the file. Needs PyTorch 1.13 or later; run it by hand:
+"""Small models in the layouts in which others publish theirs, for the tests of ../src/weights.
 
     python3 weight_files.py ../src/weights/fixtures
+
+Each lies in a folder or file of its own; `expected.json` has their unit embeddings of two images and two texts, which
+`towers.py` computed in float64 from the very weights in the file. Needs PyTorch; run by hand.
 """
+import argparse
+import collections
 import json
 import pathlib
 import shutil
-import struct
 import sys
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from families import REDUCED, hf_clip, hf_siglip, longer, open_clip, siglip_open_clip, siglip_text
+from safetensors_file import write_safetensors
+from towers import CustomTextClip, HuggingFaceClip, HuggingFaceSiglip, OpenClip, randomize
+
+VISION = dict(image_size=8, layers=2, width=16, head_width=8, patch_size=4)
+TEXT = dict(context_length=10, vocab_size=40, width=16, heads=2, layers=2)
+# Widths of which heads follow.
+WIDE_VISION = dict(VISION, layers=1, width=64, head_width=64)
+WIDE_TEXT = dict(TEXT, layers=1, width=64, heads=1)
+EMBEDDING = 12
+
+expected = {}
 
 
-class QuickGELU(nn.Module):
-    def forward(self, x):
-        return x * torch.sigmoid(1.702 * x)
-
-
-class Block(nn.Module):
-    """A block of OpenAI's CLIP, with its names."""
-
-    def __init__(self, width, heads, activation, hidden=None, eps=1e-5):
-        super().__init__()
-        self.attn = nn.MultiheadAttention(width, heads)
-        self.ln_1 = nn.LayerNorm(width, eps)
-        self.mlp = nn.Sequential()
-        self.mlp.add_module("c_fc", nn.Linear(width, hidden or 4 * width))
-        self.mlp.add_module("gelu", activation)
-        self.mlp.add_module("c_proj", nn.Linear(hidden or 4 * width, width))
-        self.ln_2 = nn.LayerNorm(width, eps)
-
-    def forward(self, x, mask):
-        y = self.ln_1(x)
-        x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
-        return x + self.mlp(self.ln_2(x))
-
-
-class RotaryBlock(Block):
-    """The same with rotary positions, pairs interleaved, as in TULIP."""
-
-    def forward(self, x, mask):
-        tokens, batch, width = x.shape
-        heads = self.attn.num_heads
-        q, k, v = F.linear(self.ln_1(x), self.attn.in_proj_weight, self.attn.in_proj_bias).chunk(3, -1)
-        q, k, v = (y.reshape(tokens, batch, heads, -1).permute(1, 2, 0, 3) for y in (q, k, v))
-        q, k = turn(q), turn(k)
-        scores = q @ k.transpose(2, 3) * (width // heads) ** -0.5 + mask
-        mixed = (scores.softmax(-1) @ v).permute(2, 0, 1, 3).reshape(tokens, batch, width)
-        x = x + self.attn.out_proj(mixed)
-        return x + self.mlp(self.ln_2(x))
-
-
-def turn(x):
-    tokens, dim = x.shape[-2:]
-    angles = torch.outer(torch.arange(tokens).float(), 10000.0 ** (-torch.arange(0, dim, 2).float() / dim))
-    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], dim // 2, 2).contiguous())
-    return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(-2)
-
-
-class Transformer(nn.Module):
-    def __init__(self, blocks):
-        super().__init__()
-        self.resblocks = nn.Sequential(*blocks)
-
-    def forward(self, x, mask):
-        x = x.permute(1, 0, 2)
-        for block in self.resblocks:
-            x = block(x, mask)
-        return x.permute(1, 0, 2)
-
-
-class Visual(nn.Module):
-    def __init__(self, size, patch, width, layers, heads, outputs, activation):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, patch, patch, bias=False)
-        self.class_embedding = nn.Parameter(torch.empty(width))
-        self.positional_embedding = nn.Parameter(torch.empty((size // patch) ** 2 + 1, width))
-        self.ln_pre = nn.LayerNorm(width)
-        self.transformer = Transformer([Block(width, heads, activation) for _ in range(layers)])
-        self.ln_post = nn.LayerNorm(width)
-        self.proj = nn.Parameter(torch.empty(width, outputs))
-
-    def forward(self, x):
-        x = self.conv1(x).flatten(2).permute(0, 2, 1)
-        first = self.class_embedding + torch.zeros(x.shape[0], 1, x.shape[-1])
-        x = self.ln_pre(torch.cat([first, x], 1) + self.positional_embedding)
-        return self.ln_post(self.transformer(x, None)[:, 0]) @ self.proj
-
-
-class CLIP(nn.Module):
-    """OpenAI's CLIP, with its names."""
-
-    block = Block
-
-    def __init__(self, size, patch, width, layers, heads, outputs, vocabulary, context, activation, text_activation=None):
-        super().__init__()
-        self.visual = Visual(size, patch, width, layers, heads, outputs, activation)
-        text_activation = text_activation or activation
-        self.transformer = Transformer([self.block(width, heads, text_activation) for _ in range(layers)])
-        self.token_embedding = nn.Embedding(vocabulary, width)
-        self.positional_embedding = nn.Parameter(torch.empty(context, width))
-        self.ln_final = nn.LayerNorm(width)
-        self.text_projection = nn.Parameter(torch.empty(width, outputs))
-        self.logit_scale = nn.Parameter(torch.ones([]))
-
-    def positions(self, tokens):
-        return self.positional_embedding[:tokens]
-
-    def encode_image(self, images):
-        return self.visual(images)
-
-    def encode_text(self, ids):
-        x = self.token_embedding(ids) + self.positions(ids.shape[1])
-        mask = torch.full((ids.shape[1], ids.shape[1]), float("-inf")).triu(1)
-        x = self.ln_final(self.transformer(x, mask))
-        return x[torch.arange(x.shape[0]), ids.argmax(-1)] @ self.text_projection
-
-    def forward(self, images, ids):
-        return self.encode_image(images), self.encode_text(ids)
-
-
-def randomized(model, seed):
-    """Every parameter drawn, so that none is 0 or 1 and could be mistaken."""
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        values = torch.randn(parameter.shape, generator=generator)
-        if name == "logit_scale":
-            parameter.data = torch.tensor(3.1)
-        elif "ln_" in name or "norm" in name:
-            parameter.data = 0.2 * values + (1 if name.endswith("weight") else 0)
-        else:
-            parameter.data = values * (0.3 if parameter.dim() < 2 else parameter.shape[-1] ** -0.5)
-    return model.eval()
-
-
-# Inputs. The pixels of an image are sin(0.37 i + 1.9 n) in the order [row, column, channel].
-def images(size):
+def pixels_of(size):
+    """Pixel i, in the order [row, column, channel], of image n is sin(0.37 i + 1.9 n)."""
     i = torch.arange(size * size * 3).double()
-    return torch.stack([torch.sin(0.37 * i + 1.9 * n).reshape(size, size, 3) for n in range(2)]).permute(0, 3, 1, 2).float()
+    images = torch.stack([torch.sin(0.37 * i + 1.9 * n) for n in range(2)])
+    return images.reshape(2, size, size, 3).permute(0, 3, 1, 2)
 
 
-def texts(vocabulary, length):
+def ids_of(vocabulary, length):
+    """Two texts of `length` tokens; the second reaches to the end."""
     first = [vocabulary - 2, 5, 3, 8, vocabulary - 1] + [0] * (length - 5)
     second = [vocabulary - 2] + [(7 * i + 1) % (vocabulary - 2) for i in range(length - 2)] + [vocabulary - 1]
     return torch.tensor([first, second])
 
 
-expected = {}
+def patches_of(pixels, patch):
+    """[batch, 3, side, side] -> [batch, patches, patch * patch * 3], by row, column and channel."""
+    batch, _, side, _ = pixels.shape
+    grid = side // patch
+    cut = pixels.reshape(batch, 3, grid, patch, grid, patch).permute(0, 2, 4, 3, 5, 1)
+    return cut.reshape(batch, grid * grid, -1)
 
 
-def remember(name, model, size, vocabulary, length):
-    with torch.no_grad():
-        ids = texts(vocabulary, length)
-        unit = lambda x: F.normalize(x, dim=-1).tolist()
-        expected[name] = {
-            "imageSize": size,
-            "ids": ids.tolist(),
-            "images": unit(model.encode_image(images(size))),
-            "texts": unit(model.encode_text(ids)),
-            "logitScale": model.logit_scale.item(),
-        }
-
-
-# Formats.
-DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
-
-
-def write_safetensors(file, tensors):
-    """The format by hand, in the order given, as its reference implementation writes it."""
-    header, offset, parts = {"__metadata__": {"format": "pt"}}, 0, []
-    for name, x in tensors.items():
-        data = x.detach().contiguous()
-        raw = (data.view(torch.int16) if data.dtype == torch.bfloat16 else data).numpy().tobytes()
-        header[name] = {"dtype": DTYPES[x.dtype], "shape": list(x.shape), "data_offsets": [offset, offset + len(raw)]}
-        offset += len(raw)
-        parts.append(raw)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    file.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
+@torch.no_grad()
+def remember(name, model, size, vocabulary, length, patch=None):
+    """With `patch` the images come as patches, as NaFlex takes them."""
+    model = model.double().eval()
+    pixels, ids = pixels_of(size), ids_of(vocabulary, length)
+    if patch:
+        grid = size // patch
+        mask = torch.ones(2, grid * grid, dtype=torch.bool)
+        images = model.encode_image(patches_of(pixels, patch), mask, [(grid, grid)] * 2)
+    else:
+        images = model.encode_image(pixels)
+    round_ = lambda x: [[float(f"{value:.9g}") for value in row] for row in F.normalize(x, dim=-1).tolist()]
+    expected[name] = {
+        "imageSize": size,
+        "ids": ids.tolist(),
+        "images": round_(images),
+        "texts": round_(model.encode_text(ids)),
+        "logitScale": model.logit_scale.item(),
+    }
 
 
 def write_json(file, value):
     file.write_text(json.dumps(value, indent=2) + "\n")
 
 
-# Names.
-def hugging_face(state):
-    """OpenAI's names to those of CLIPModel."""
-    result = {}
-    for name, x in state.items():
-        if name == "logit_scale":
-            result[name] = x
-        elif name == "visual.proj":
-            result["visual_projection.weight"] = x.T
-        elif name == "text_projection":
-            result["text_projection.weight"] = x.T
-        else:
-            tower, rest = ("vision_model", name[7:]) if name.startswith("visual.") else ("text_model", name)
-            for new, x in hugging_face_part(rest, x):
-                result[f"{tower}.{new}"] = x
-    return result
+def copied(state):
+    """Before the model is changed to float64."""
+    return collections.OrderedDict((name, x.detach().clone()) for name, x in state.items())
 
 
-def hugging_face_part(name, x):
-    simple = {
-        "class_embedding": "embeddings.class_embedding",
-        "conv1.weight": "embeddings.patch_embedding.weight",
-        "positional_embedding": "embeddings.position_embedding.weight",
-        "token_embedding.weight": "embeddings.token_embedding.weight",
-    }
-    if name in simple:
-        return [(simple[name], x)]
-    if name.startswith("transformer.resblocks."):
-        _, _, number, *part, kind = name.split(".")
-        layer = f"encoder.layers.{number}"
-        part = ".".join(part)
-        if part == "attn":  # in_proj_weight, in_proj_bias
-            kind = kind[len("in_proj_"):]
-            return [(f"{layer}.self_attn.{p}_proj.{kind}", y) for p, y in zip("qkv", x.chunk(3))]
-        new = {
-            "attn.out_proj": "self_attn.out_proj",
-            "ln_1": "layer_norm1",
-            "ln_2": "layer_norm2",
-            "mlp.c_fc": "mlp.fc1",
-            "mlp.c_proj": "mlp.fc2",
-        }[part]
-        return [(f"{layer}.{new}.{kind}", x)]
-    part, kind = name.split(".")
-    new = {"ln_pre": "pre_layrnorm", "ln_post": "post_layernorm", "ln_final": "final_layer_norm"}[part]
-    return [(f"{new}.{kind}", x)]
-
-
-# The files.
-SMALL = dict(size=8, patch=4, width=16, layers=2, heads=2, outputs=12, vocabulary=40, context=10)
-
-
-def small_inputs(length=8):
-    return SMALL["size"], SMALL["vocabulary"], length
-
-
-def clip_config(**more):
+def without_defaults(config):
     """As transformers writes it: without what is its default."""
-    tower = dict(hidden_size=16, intermediate_size=64, num_attention_heads=2, num_hidden_layers=2, **more)
+    defaults = dict(hidden_act="quick_gelu", layer_norm_eps=1e-5, num_channels=3, projection_dim=512)
     return {
-        "architectures": ["CLIPModel"],
-        "model_type": "clip",
-        "projection_dim": 12,
-        "text_config": {"model_type": "clip_text_model", "vocab_size": 40, "max_position_embeddings": 10, **tower},
-        "vision_config": {"model_type": "clip_vision_model", "image_size": 8, "patch_size": 4, **tower},
+        key: without_defaults(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+        if defaults.get(key) != value
     }
 
 
-def clip_processor():
-    return {
-        "crop_size": {"height": 8, "width": 8},
-        "do_center_crop": True,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_processor_type": "CLIPImageProcessor",
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-        "resample": 3,
-        "size": {"shortest_edge": 8},
-    }
-
-
-def hugging_face_f32(folder):
-    model = randomized(CLIP(**SMALL, activation=QuickGELU()), 1)
-    remember(folder.name, model, *small_inputs())
-    state = hugging_face(model.state_dict())
+def hugging_face_f32(out, name):
+    config = hf_clip(EMBEDDING, (16, 64, 2, 2), (16, 64, 2, 2), 8, 4, vocab_size=40, context=10)
+    model = randomize(HuggingFaceClip(config), 1)
+    state = copied(model.state_dict())
     state["text_model.embeddings.position_ids"] = torch.arange(10)[None]  # as older files have it
     state["vision_model.embeddings.position_ids"] = torch.arange(5)[None]
+    folder = out / name
+    folder.mkdir()
     write_safetensors(folder / "model.safetensors", state)
-    write_json(folder / "config.json", clip_config())
-    write_json(folder / "preprocessor_config.json", clip_processor())
+    write_json(folder / "config.json", without_defaults(config))
+    write_json(
+        folder / "preprocessor_config.json",
+        {
+            "crop_size": 8,
+            "do_center_crop": True,
+            "feature_extractor_type": "CLIPFeatureExtractor",
+            "image_mean": [0.5, 0.4, 0.3],
+            "image_std": [0.25, 0.26, 0.27],
+            "resample": 3,
+            "size": 8,
+        },
+    )
+    remember(name, model, 8, 40, 8)
 
 
-def hugging_face_f16_sharded(folder):
-    model = randomized(CLIP(**SMALL, activation=nn.GELU()), 2).half()
-    state = hugging_face(model.state_dict())
-    remember(folder.name, model.float(), *small_inputs())
+def hugging_face_f16_sharded(out, name):
+    config = hf_clip(EMBEDDING, (16, 64, 2, 2), (16, 64, 2, 2), 8, 4, vocab_size=40, context=10)
+    for tower in ("text_config", "vision_config"):
+        config[tower]["hidden_act"] = "gelu"
+    model = randomize(HuggingFaceClip(config), 2).half()
+    state = copied(model.state_dict())
+    folder = out / name
+    folder.mkdir()
     names = sorted(state)
     shards = [names[: len(names) // 2], names[len(names) // 2 :]]
     places = {}
     for number, shard in enumerate(shards):
         file = f"model-{number + 1:05}-of-00002.safetensors"
-        write_safetensors(folder / file, {name: state[name] for name in shard})
-        places.update({name: file for name in shard})
+        write_safetensors(folder / file, {key: state[key] for key in shard})
+        places.update({key: file for key in shard})
     total = sum(2 * x.numel() for x in state.values())
     write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": places})
-    write_json(folder / "config.json", {**clip_config(hidden_act="gelu"), "torch_dtype": "float16"})
+    write_json(folder / "config.json", {**without_defaults(config), "torch_dtype": "float16"})
+    remember(name, model, 8, 40, 8)
 
 
-FOLDERS = [hugging_face_f32, hugging_face_f16_sharded]
+def hugging_face_siglip(out, name):
+    config = hf_siglip((16, 50, 2, 2), 14, 4, 146, context=9)
+    model = randomize(HuggingFaceSiglip(config), 3).bfloat16()
+    folder = out / name
+    folder.mkdir()
+    write_safetensors(folder / "model.safetensors", copied(model.state_dict()))
+    write_json(folder / "config.json", config)
+    processor = {
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_processor_type": "SiglipImageProcessor",
+        "image_std": [0.5, 0.5, 0.5],
+        "resample": 2,
+        "size": {"height": 14, "width": 14},
+    }
+    write_json(folder / "preprocessor_config.json", processor)
+    remember(name, model, 14, 146, 9)
+
+
+def hugging_face_naflex(out, name):
+    config = hf_siglip((16, 50, 2, 2), 12, 4, 40, context=9, naflex=True)
+    model = randomize(HuggingFaceSiglip(config), 4)
+    folder = out / name
+    folder.mkdir()
+    write_safetensors(folder / "model.safetensors", copied(model.state_dict()))
+    write_json(folder / "config.json", config)
+    remember(name, model, 12, 40, 9, patch=4)
+
+
+def open_clip_folder(out, name):
+    """As open_clip pushes it to a hub, weights in PyTorch's archive."""
+    config = open_clip(EMBEDDING, VISION, TEXT, True)
+    model = randomize(OpenClip(config), 5)
+    folder = out / name
+    folder.mkdir()
+    torch.save(copied(model.state_dict()), folder / "open_clip_pytorch_model.bin")
+    preprocess = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    write_json(folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocess})
+    remember(name, model, 8, 40, 8)
+
+
+def open_clip_siglip(out, name):
+    config = siglip_open_clip("reduced", 12, siglip_text(24, 2, 2, 40, 9, 3.7362))
+    model = randomize(CustomTextClip(config), 6)
+    folder = out / name
+    folder.mkdir()
+    write_safetensors(folder / "open_clip_model.safetensors", copied(model.state_dict()))
+    preprocess = {
+        "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "interpolation": "bicubic", "resize_mode": "squash",
+    }
+    write_json(folder / "open_clip_config.json", {"model_cfg": config, "preprocess_cfg": preprocess})
+    remember(name, model, 12, 40, 9)
+
+
+def open_clip_training(out, name):
+    """A checkpoint of open_clip's training with several processes."""
+    model = randomize(OpenClip(open_clip(EMBEDDING, VISION, TEXT, False)), 7)
+    state = collections.OrderedDict((f"module.{key}", x) for key, x in copied(model.state_dict()).items())
+    # Views of one storage, and a transposed one.
+    state["module.text_projection"] = state["module.text_projection"].T.contiguous().T
+    both = torch.stack([state["module.ln_final.weight"], state["module.ln_final.bias"]])
+    state["module.ln_final.weight"], state["module.ln_final.bias"] = both
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
+    optimizer.param_groups[0]["params"][0].grad = torch.ones(3)
+    optimizer.step()
+    checkpoint = {
+        "epoch": 3,
+        "name": "run",
+        "state_dict": state,
+        "optimizer": optimizer.state_dict(),
+        "args": argparse.Namespace(lr=1e-3, betas=(0.9, 0.98)),
+        "generator": torch.get_rng_state()[:4],
+    }
+    torch.save(checkpoint, out / f"{name}.pt")
+    remember(name, model, 8, 40, 8)
+
+
+def wide(quick_gelu=True):
+    model = randomize(OpenClip(open_clip(EMBEDDING, WIDE_VISION, WIDE_TEXT, quick_gelu)), 8).half()
+    for buffer, value in dict(input_resolution=8, context_length=10, vocab_size=40).items():
+        model.register_buffer(buffer, torch.tensor(value))
+    return model
+
+
+def openai_f16(out, name):
+    """OpenAI's state dictionary: half, with three sizes among its tensors."""
+    model = wide()
+    torch.save(copied(model.state_dict()), out / f"{name}.pt")
+    remember(name, model, 8, 40, 8)
+
+
+def openai_torchscript(out, name):
+    """OpenAI's releases are programs of TorchScript with the weights inside."""
+    model = wide().float().eval()
+    remember_after = wide()
+    traced = torch.jit.trace_module(
+        model, {"encode_image": pixels_of(8).float(), "encode_text": ids_of(40, 10)}, check_trace=False
+    )
+    traced.half()
+    traced.save(str(out / f"{name}.pt"))
+    remember(name, remember_after, 8, 40, 8)
+
+
+def long_clip(out, name):
+    text = dict(longer(TEXT, stretched=True), context_length=30)
+    model = randomize(OpenClip(open_clip(EMBEDDING, VISION, text, True)), 9)
+    torch.save(copied(model.state_dict()), out / f"{name}.pt")
+    remember(name, model, 8, 40, 26)
+
+
+def clip_in(out, name):
+    text = dict(longer(TEXT, rope=True), context_length=30)
+    model = randomize(CustomTextClip(open_clip(EMBEDDING, VISION, text, True)), 10)
+    state = collections.OrderedDict((f"module.{key}", x) for key, x in copied(model.state_dict()).items())
+    torch.save({"state_dict": state}, out / f"{name}.pt")
+    remember(name, model, 8, 40, 26)
+
+
+LAYOUTS = [
+    hugging_face_f32, hugging_face_f16_sharded, hugging_face_siglip, hugging_face_naflex, open_clip_folder,
+    open_clip_siglip, open_clip_training, openai_f16, openai_torchscript, long_clip, clip_in,
+]
 
 if __name__ == "__main__":
-    root = pathlib.Path(sys.argv[1])
-    for write in FOLDERS:
-        folder = root / write.__name__.replace("_", "-")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        write(folder)
-    write_json(root / "expected.json", expected)
+    out = pathlib.Path(sys.argv[1])
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for layout in LAYOUTS:
+        layout(out, layout.__name__.replace("_", "-"))
+    (out / "expected.json").write_text(json.dumps(expected) + "\n")

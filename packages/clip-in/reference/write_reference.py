@@ -1,11 +1,12 @@
 """Writes randomly initialized models as they are published, each with what PyTorch makes of two images and three texts.
 
     python3 write_reference.py reduced OUT          the small models, in OUT/<name>
-    python3 write_reference.py full OUT NAME...     models of true size, in OUT (replacing what is there)
+    python3 write_reference.py full OUT NAME        a model of true size, in OUT
 
 Weights: a folder that transformers reads (config.json, model.safetensors), one that open_clip reads (open_clip_config.json,
-open_clip_model.safetensors), or, for Long-CLIP, TULIP and CLIP-IN, which have no configuration, the file of a state
-dictionary. Values, computed in float64 from the same f32 weights: `values.safetensors`. Needs PyTorch; run by hand.
+open_clip_model.safetensors), or `model.pt`, for those that have no configuration: Long-CLIP's bare state dictionary, and the
+checkpoint of TULIP's and CLIP-IN's kind (`state_dict`, `module.` before all names). Values: `values.safetensors`, for small
+models computed in float64 from the same weights. Needs PyTorch; run by hand.
 """
 import json
 import pathlib
@@ -55,7 +56,7 @@ def patched(side, patch, generator, batch):
 
 
 @torch.no_grad()
-def write(kind, config, folder, seed, batch):
+def write(kind, config, folder, seed, batch, small):
     generator = torch.Generator().manual_seed(seed)
     model = randomize(kind(config), seed)
     side, patch, vocabulary, length = parts_of(kind, config)
@@ -72,19 +73,20 @@ def write(kind, config, folder, seed, batch):
         given = {"pixels": pixels.permute(0, 2, 3, 1)}  # as ours has them
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(kind, config, folder, model)
-    model.double()
-    inputs = (inputs[0].double(), *inputs[1:])
+    if small:
+        model.double()
+        inputs = (inputs[0].double(), *inputs[1:])
     images, texts = model.encode_image(*inputs), model.encode_text(ids)
-    patches, attention = model.look(*inputs)
     values = {
         **given,
         "ids": ids.int(),
         "images": F.normalize(images, dim=-1),
         "texts": F.normalize(texts, dim=-1),
         "logits": model.logits(images, texts),
-        "looks": F.normalize(patches, dim=-1),
-        "attention": attention,
     }
+    if small:
+        patches, attention = model.look(*inputs)
+        values.update(looks=F.normalize(patches, dim=-1), attention=attention)
     floats = {name: x.float() if x.is_floating_point() else x for name, x in values.items()}
     write_safetensors(folder / "values.safetensors", floats)
 
@@ -94,7 +96,9 @@ def write_weights(kind, config, folder, model):
         write_safetensors(folder / "model.safetensors", model.state_dict())
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     elif "rope" in config["text_cfg"] or "stretched" in config["text_cfg"]:
-        write_safetensors(folder / "state_dict.safetensors", model.state_dict())
+        tensors = model.state_dict()
+        wrapped = {"state_dict": {f"module.{name}": x for name, x in tensors.items()}, "epoch": 1}
+        torch.save(wrapped if "rope" in config["text_cfg"] else tensors, folder / "model.pt")
     else:
         write_safetensors(folder / "open_clip_model.safetensors", model.state_dict())
         described = {"model_cfg": config, "preprocess_cfg": {}}
@@ -103,9 +107,11 @@ def write_weights(kind, config, folder, model):
 
 if __name__ == "__main__":
     size, out, *names = sys.argv[1:]
+    if size not in ("reduced", "full") or any(name not in FULL for name in names):
+        sys.exit(f"{__doc__}\nNAME: {', '.join(FULL)}")
     if size == "reduced":
         for i, (name, (kind, config)) in enumerate(REDUCED.items()):
-            write(kind, config, pathlib.Path(out) / name, seed=i + 1, batch=2)
+            write(kind, config, pathlib.Path(out) / name, seed=i + 1, batch=2, small=True)
     else:
         for name in names:
-            write(*FULL[name], pathlib.Path(out), seed=len(name), batch=1)
+            write(*FULL[name], pathlib.Path(out), seed=len(name), batch=1, small=False)

@@ -2,13 +2,13 @@
  * The command line as a process: a run that is killed or interrupted and resumed ends as the run that was not, models are
  * measured, and what cannot be done is said in one message. What options mean is tested in `commandLine.test.ts`.
  */
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Ended, startCli } from './cli.test-helpers';
 import type { ConfigInput } from './config';
 import { crc32c } from './eventFile';
 
@@ -93,13 +93,6 @@ Module._resolveFilename = (name, ...rest) => {
 };
 `;
 
-interface Ended {
-  readonly stdout: string;
-  readonly stderr: string;
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-}
-
 interface Start {
   readonly env?: Readonly<Record<string, string>>;
   /** A module to load first. */
@@ -108,34 +101,17 @@ interface Start {
   readonly killAfter?: number;
 }
 
-const root = resolve(import.meta.dirname, '../../..');
-const cli = join(import.meta.dirname, 'cli.ts');
 let folder: string;
 const path = (...parts: string[]) => join(folder, ...parts);
 
 /** Runs the command from source to its end. */
 async function clipIn(args: readonly string[], { env = {}, preload, killAfter }: Start = {}): Promise<Ended> {
-  const { CLIPIN_DEVICE: _, DEBUG: __, ...inherited } = process.env;
   const first = preload === undefined ? [] : ['--import', path(preload)];
-  const options = ['--conditions=clipin-source', '--import', 'tsx', ...first, cli, ...args];
-  const child = spawn(process.execPath, options, {
-    cwd: root,
-    env: { ...inherited, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const printed = { stdout: '', stderr: '' };
-  let doomed = false;
-  for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => {
-      printed[name] += text;
-      if (killAfter === undefined || doomed || name === 'stdout') return;
-      doomed = true;
-      void delay(killAfter).then(() => child.kill('SIGKILL'));
-    });
+  const { child, ended } = startCli(args, { env, first });
+  if (killAfter !== undefined) {
+    child.stderr.once('data', () => void delay(killAfter).then(() => child.kill('SIGKILL')));
   }
-  return new Promise((done, fail) => {
-    child.on('error', fail).on('close', (code, signal) => done({ ...printed, code, signal }));
-  });
+  return ended;
 }
 
 const train = (name: string, more: readonly string[] = [], start?: Start): Promise<Ended> =>

@@ -2,6 +2,12 @@
 import { commandLine } from './commandLine';
 import { commands } from './commands';
 
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // A reader such as `head` has had enough.
+  if (error.code === 'EPIPE') process.exit();
+  throw error;
+});
+
 try {
   await commandLine(commands).parseAsync();
 } catch (error) {

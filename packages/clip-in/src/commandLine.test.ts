@@ -5,16 +5,19 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { commandLine } from './commandLine';
 import { demoCommand } from './commands/demo';
 import { type EvalOptions, evalCommand } from './commands/eval';
+import type { EvalSuitesOptions } from './commands/eval-suites';
 import type { CommandOptions, RunOptions } from './commands/shared';
 import { trainCommand } from './commands/train';
 
 let printed: string[];
 let calls: [name: string, given: RunOptions | EvalOptions][];
+let suiteCalls: EvalSuitesOptions[];
 let during: (given: CommandOptions) => void | Promise<void>;
 
 beforeEach(() => {
   printed = [];
   calls = [];
+  suiteCalls = [];
   during = () => undefined;
   vi.spyOn(console, 'log').mockImplementation((line) => void printed.push(line));
   vi.spyOn(console, 'error').mockImplementation((line) => void printed.push(line));
@@ -34,7 +37,7 @@ async function type(line: string): Promise<void> {
   const demoSettings = { out: 'runs/demo', training: { steps: 7, warmup: 1 } };
   const program = commandLine([
     trainCommand(record('train')),
-    evalCommand(record('eval')),
+    evalCommand(record('eval'), async (given) => void suiteCalls.push(given)),
     demoCommand(record('demo'), demoSettings),
   ]);
   for (const command of [program, ...program.commands]) {
@@ -65,6 +68,29 @@ it('puts options over --set over the file', async () => {
   await rm(folder, { recursive: true });
 });
 
+it('gives eval its suites, and lists them', async () => {
+  await type('eval openai/clip --suite mmvp-vlm,coco --data d --device reference');
+  const [given] = suiteCalls;
+  expect(given).toMatchObject({
+    model: 'openai/clip',
+    suites: ['mmvp-vlm', 'coco'],
+    data: 'd',
+    out: 'runs/eval',
+  });
+  expect(given?.cache).toBe(join('runs/eval', 'embeddings'));
+  await type('eval --suite help');
+  expect(printed.join('\n')).toMatch(/mmvp-vlm {2}\(MMVP-VLM\)\n {4}Questions\.csv/);
+  for (const [line, message] of [
+    ['eval m --suite mmvp', 'there is no suite "mmvp"; there are mmvp-vlm, sugarcrepe'],
+    ['eval m --suite coco', '--suite needs --data'],
+    ['eval m --suite coco --data d --json f', '--json belongs to the small world'],
+    ['eval m --suite coco --data d --set seed=1', '--set belongs to the small world'],
+    ['eval m --data d', '--data needs --suite'],
+  ] as const) {
+    await expect(type(line)).rejects.toThrow(message);
+  }
+});
+
 it('gives eval its checkpoint, and demo its own settings', async () => {
   await type('eval runs/a/model --json figures.json --device reference');
   await type('demo --device reference --set training.steps=8');
@@ -84,7 +110,7 @@ it('refuses what it does not know, before it starts a device', async () => {
   await expect(type('train --threads many')).rejects.toThrow(
     'threads: got "many"; needs a whole number from 1 up',
   );
-  await expect(type('eval')).rejects.toThrow("missing required argument 'checkpoint'");
+  await expect(type('eval')).rejects.toThrow('name the model');
   await expect(type('train --sed 3')).rejects.toThrow("unknown option '--sed'");
   await expect(type('tarin')).rejects.toThrow("unknown command 'tarin'");
   expect(calls).toEqual([]);

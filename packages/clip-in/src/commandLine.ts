@@ -10,6 +10,8 @@ Examples:
   clip-in train --config run.json --out runs/a --resume
   clip-in train --set training.loss=negclip --set training.longCaptions=false
   clip-in eval runs/a/model --set evaluation.split=validation
+  clip-in index photos --model openai/clip-vit-base-patch32
+  clip-in search "a red bow tie on a black cat" --html found.html
 
 Ctrl-C saves a checkpoint and ends; --resume goes on from it with the same numbers.
 Environment: CLIPIN_DEVICE=webgpu|wasm chooses the device; CLIPIN_BLAS=off does without an installed BLAS on wasm;

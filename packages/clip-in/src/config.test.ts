@@ -5,6 +5,7 @@ import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { configJsonSchema, listSettings, loadConfig, parseConfig } from './config';
+import { configurations } from './configurations';
 
 const complaint = (input: unknown): string => {
   try {
@@ -81,7 +82,7 @@ describe('mistakes', () => {
     [{ data: 3 }, 'data: got 3; needs settings in braces (seed, hands'],
     [
       { model: 7 },
-      'model: got 7; needs one of small-world, ViT-B/32, ViT-B/16, ViT-L/14, ViT-L/14@336 or settings in braces (embedding, vision, text)',
+      `model: got 7; needs one of ${Object.keys(configurations).join(', ')} or settings in braces (embedding, vision, text)`,
     ],
     [
       {

@@ -5,6 +5,26 @@
  */
 // The model
 
+// Published benchmarks
+export { type Publication, type PublishedFigures, publications, published } from './benchmarks/published';
+export {
+  type Answer,
+  type CaptionedImage,
+  type Classification,
+  type ClassificationSuite,
+  type FigureRow,
+  type Figures,
+  isSkipped,
+  type LabelledImage,
+  type Question,
+  type QuestionSuite,
+  type RetrievalSuite,
+  type Skipped,
+  type Suite,
+  type SuiteBase,
+  SuiteError,
+} from './benchmarks/suite';
+export { suites, suitesNamed } from './benchmarks/suites';
 export {
   type Checkpoint,
   type CheckpointInfo,
@@ -34,7 +54,14 @@ export {
   withRotaryText,
 } from './configurations';
 // Evaluation
-export { type Encoders, encodersOf } from './evaluation/encoders';
+export {
+  createEmbedder,
+  type EmbeddedImage,
+  type Embedder,
+  type EmbedderOptions,
+  type EmbeddingModel,
+} from './evaluation/embedder';
+export { type EncoderOptions, type Encoders, encodersOf } from './evaluation/encoders';
 export {
   type EvaluationSetOptions,
   type EvaluationSets,
@@ -43,6 +70,7 @@ export {
   measure,
   type Similarities,
 } from './evaluation/measure';
+export { type RunSuiteOptions, runSuite, type SuiteResult } from './evaluation/run-suite';
 // The losses
 // Models for other runtimes
 export { type ExportedModel, exportOnnx, type OnnxFiles } from './export/export-onnx';
@@ -89,7 +117,14 @@ export {
   type TextTower,
   textTower,
 } from './model';
-export { loadModel, saveModel, smallWorldCheckpoint, type TrainedModel } from './pretrained';
+export {
+  loadModel,
+  saveModel,
+  smallWorldCheckpoint,
+  type TrainedModel,
+  tokenizerOf,
+  type Vocabulary,
+} from './pretrained';
 // The recipe, and models on disk
 export { type RecipeEvents, type RecipeOptions, type RecipeResult, runRecipe } from './recipe';
 export type { StepLog } from './training/log';
@@ -129,8 +164,35 @@ export {
   type TrainBatch,
   trainBatches,
   type World,
+  worldTokenizer,
 } from './training/world';
 export { type RecordToTreeOptions, recordToTree, treeToRecord } from './treeRecord';
+// Use
+export {
+  type Classified,
+  type Classifier,
+  type ClassifierOptions,
+  classifier,
+  type LabelScore,
+  type LogitOptions,
+} from './use/classify';
+export { type ContactSheet, contactSheet } from './use/contact-sheet';
+export type { Unreadable } from './use/find-pictures';
+export { type HeatMapFigure, heatMapFigure } from './use/heat-map-figure';
+export { type HeatMaps, heatMaps } from './use/heat-maps';
+export { type IndexFolderOptions, type IndexReport, indexFolder } from './use/index-folder';
+export { indexModelOf, logitsOf } from './use/load-model';
+export {
+  type IndexDescription,
+  type IndexedFile,
+  type IndexModel,
+  type Match,
+  openIndex,
+  type PictureIndex,
+} from './use/picture-index';
+export { type Query, type SearchOptions, searchIndex } from './use/search-index';
 // Published weights
-export { loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+export type { HubOptions } from './weights/hub';
+export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 export type { StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
+export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

@@ -14,7 +14,8 @@ import {
 } from '@clipin/tensor';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { configurations, type ModelConfig, type ModelName, withRotaryText } from './configurations';
-import { type DualEncoderParams, dualEncoder } from './model';
+import counted from './fixtures/parameter-counts.json';
+import { type DualEncoderParams, dualEncoder, logits } from './model';
 import { clipInLoss } from './training/stages';
 import { packedTensors, type TrainBatch } from './training/world';
 
@@ -28,6 +29,19 @@ const published: [ModelName, number, number, number][] = [
   ['ViT-B/16', 86_192_640, 63_428_096, 149_620_737],
   ['ViT-L/14', 303_966_208, 123_650_304, 427_616_513],
   ['ViT-L/14@336', 304_293_888, 123_650_304, 427_944_193],
+];
+
+/** open_clip's table of its models (docs/model_profile.csv), in millions: all, image tower, text tower. */
+const profiled: [ModelName, number, number, number][] = [
+  ['LAION-ViT-B/32', 151.28, 87.85, 63.43],
+  ['LAION-ViT-B/16', 149.62, 86.19, 63.43],
+  ['LAION-ViT-L/14', 427.62, 303.97, 123.65],
+  ['LAION-ViT-H/14', 986.11, 632.08, 354.03],
+  ['LAION-ViT-bigG/14', 2539.57, 1844.91, 694.66],
+  ['DFN-ViT-H/14', 986.11, 632.08, 354.03],
+  ['SigLIP-B/16', 203.16, 92.88, 110.27],
+  ['SigLIP-So400m/14', 877.36, 427.68, 449.68],
+  ['SigLIP-So400m/14@384', 877.96, 428.23, 449.73],
 ];
 
 const tiny: ModelConfig = {
@@ -78,6 +92,49 @@ describe('dual encoder', () => {
     expect(countParameters(params.image)).toBe(image);
     expect(countParameters(params.text)).toBe(text);
     expect(countParameters(params)).toBe(all);
+  });
+
+  it.each(profiled)('%s has as many million parameters as open_clip says', (name, all, image, text) => {
+    const params = dualEncoder(configurations[name]).init(randomKey(0));
+    const millions = [params, params.image, params.text].map((tree) => countParameters(tree) / 1e6);
+    for (const [i, wanted] of [all, image, text].entries()) {
+      expect(Math.abs((millions[i] as number) - wanted), `${millions[i]} and ${wanted}`).toBeLessThan(0.006);
+    }
+  });
+
+  it.each(Object.entries(counted))("%s has as many parameters as PyTorch's modules", (name, wanted) => {
+    const { image, text, ...logits } = dualEncoder(configurations[name as ModelName]).init(randomKey(0));
+    expect(countParameters(image)).toBe(wanted.image);
+    expect(countParameters(text)).toBe(wanted.text);
+    expect(countParameters(image) + countParameters(text) + countParameters(logits)).toBe(wanted.total);
+  });
+
+  it('has been counted in PyTorch for every name but the small world', () => {
+    const names = Object.keys(configurations).filter((name) => name !== 'small-world');
+    expect(Object.keys(counted).sort()).toEqual(names.sort());
+  });
+
+  it('of the sigmoid loss starts from its scale and bias, and others have no bias', async () => {
+    const siglip: ModelConfig = { ...tiny, logitBias: true };
+    const { logitScale, logitBias } = dualEncoder(siglip).init(randomKey(0));
+    expect(await logitScale.item()).toBeCloseTo(Math.log(10), 12);
+    expect(await logitBias?.item()).toBe(-10);
+    expect(dualEncoder(tiny).init(randomKey(0))).not.toHaveProperty('logitBias');
+  });
+
+  it('has logits of scaled cosines, and its bias', async () => {
+    const images = tensor([
+      [1, 0],
+      [0, 1],
+    ]);
+    const texts = tensor([[0.6, 0.8]]);
+    const logitScale = tensor(Math.log(5));
+    expect(Array.from(await logits({ logitScale }, images, texts).data())).toEqual(
+      [3, 4].map((x) => expect.closeTo(x, 12)),
+    );
+    const shifted = logits({ logitScale, logitBias: tensor(-7) }, images, texts);
+    expect(shifted.shape).toEqual([2, 1]);
+    expect(Array.from(await shifted.data())).toEqual([-4, -3].map((x) => expect.closeTo(x, 12)));
   });
 
   it('has no positions in a rotary text tower', () => {

@@ -1,7 +1,7 @@
 /** Whole models on disk: parameters, with the configuration and the vocabulary that they belong to. */
 import { basename, dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RestrictedVocabulary } from '@clipin/data';
+import { clipTokenizer, type RestrictedVocabulary, restoreTokenizer, type Tokenizer } from '@clipin/data';
 import { type ActivationName, activations } from '@clipin/nn';
 import { randomKey } from '@clipin/tensor';
 import { z } from 'zod';
@@ -9,13 +9,19 @@ import { type Json, loadCheckpoint, saveCheckpoint, toJson } from './checkpoint'
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from './model';
 import { recordToTree, treeToRecord } from './treeRecord';
 
+/** The ids that a text tower knows: all of CLIP's vocabulary, or those that are left of it. */
+export type Vocabulary = 'clip' | RestrictedVocabulary;
+
 /** A model with parameters. */
 export interface TrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
-  /** The ids of CLIP's vocabulary that the text tower knows. */
-  readonly vocabulary: RestrictedVocabulary;
+  readonly vocabulary: Vocabulary;
 }
+
+/** The tokenizer of a vocabulary. */
+export const tokenizerOf = (vocabulary: Vocabulary): Tokenizer =>
+  vocabulary === 'clip' ? clipTokenizer() : restoreTokenizer(clipTokenizer(), vocabulary);
 
 /** The plain CLIP of the small world that comes with this package; `examples/pretrain.ts` made it. */
 export const smallWorldCheckpoint = fileURLToPath(
@@ -33,32 +39,41 @@ const tower = {
   epsilon: positive.exactOptional(),
   activation: z.enum(Object.keys(activations) as [ActivationName, ...ActivationName[]]),
 };
-const schema = z.object({
-  model: z.strictObject({
-    embedding: size,
-    vision: z.strictObject({
-      imageSize: size,
-      patchSize: size,
-      ...tower,
-      pool: z.enum(['class', 'mean', 'attention']),
-      patchBias: yes,
-      lnPre: yes,
-      projection: yes,
-      naflex: yes,
-    }),
-    text: z.strictObject({
-      vocabulary: size,
-      contextLength: size,
-      ...tower,
-      positions: z.enum(['absolute', 'stretched', 'rotary']),
-      rotaryBase: positive.exactOptional(),
-      causal: yes,
-      pool: z.enum(['end', 'last']).exactOptional(),
-      projectionBias: yes,
-    }),
-    logitBias: yes,
+/** A configuration in a file. */
+export const modelConfigSchema = z.strictObject({
+  embedding: size,
+  vision: z.strictObject({
+    imageSize: size,
+    patchSize: size,
+    ...tower,
+    pool: z.enum(['class', 'mean', 'attention']),
+    patchBias: yes,
+    lnPre: yes,
+    projection: yes,
+    naflex: yes,
   }),
-  vocabulary: z.object({ format: z.literal('clip-in vocabulary 1'), ids: z.array(z.int().min(0)) }),
+  text: z.strictObject({
+    vocabulary: size,
+    contextLength: size,
+    ...tower,
+    positions: z.enum(['absolute', 'stretched', 'rotary']),
+    rotaryBase: positive.exactOptional(),
+    causal: yes,
+    pool: z.enum(['end', 'last']).exactOptional(),
+    projectionBias: yes,
+  }),
+  logitBias: yes,
+});
+
+/** A cut vocabulary in a file. */
+export const vocabularySchema = z.object({
+  format: z.literal('clip-in vocabulary 1'),
+  ids: z.array(z.int().min(0)),
+});
+
+const schema = z.object({
+  model: modelConfigSchema,
+  vocabulary: z.union([z.literal('clip'), vocabularySchema]),
 });
 
 /** Saves a model as a checkpoint at `path`, replacing one of that name. */

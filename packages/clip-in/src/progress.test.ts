@@ -89,3 +89,12 @@ it('writes durations as people do', () => {
     '0s',
   ]);
 });
+
+it('counts where the number of steps is not known', () => {
+  const stream = recorder(true);
+  const progress = startProgress({ title: 'Pictures', stream });
+  progress.update(2, { examples: 2 });
+  vi.advanceTimersByTime(1000);
+  progress.update(6, { examples: 4 });
+  expect(stream.written.at(-1)).toBe('\r\x1b[KPictures  6  4.0/s');
+});

@@ -14,8 +14,8 @@ export interface ProgressStream {
 export interface ProgressOptions {
   /** What is going on, such as `Stage 2`. */
   readonly title: string;
-  /** Steps in all. */
-  readonly total: number;
+  /** Steps in all. Default: that is not known, and there is neither a bar nor a time left. */
+  readonly total?: number;
   /** Steps that were done before, by the run that this one resumes. Default: 0. */
   readonly done?: number;
   /** Default: `process.stderr`, so that results on standard output can be piped. */
@@ -65,14 +65,13 @@ export function startProgress({
   };
   const line = (): string => {
     const rate = rates();
-    const share = total === 0 ? 1 : Math.min(1, done / total);
     const parts = [
       title,
-      terminal ? bar(share) : undefined,
-      `${done}/${total}`,
+      terminal && total !== undefined ? bar(total === 0 ? 1 : Math.min(1, done / total)) : undefined,
+      total === undefined ? `${done}` : `${done}/${total}`,
       loss === undefined ? undefined : `loss ${loss.toFixed(4)}`,
       rate && rate.examples > 0 ? `${formatRate(rate.examples)}/s` : undefined,
-      rate && rate.steps > 0 && done < total
+      rate && rate.steps > 0 && total !== undefined && done < total
         ? `${formatDuration((total - done) / rate.steps)} left`
         : undefined,
     ];

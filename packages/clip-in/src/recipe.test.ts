@@ -1,13 +1,19 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CLIP_PREPROCESS, clipTokenizer } from '@clipin/data';
 import type { Device } from '@clipin/kernel';
-import { destroyDevice, setDefaultDevice } from '@clipin/tensor';
+import { destroyDevice, evaluate, randomKey, setDefaultDevice } from '@clipin/tensor';
 import { createWasmDevice } from '@clipin/wasm';
 import { createWebgpuDevice } from '@clipin/webgpu';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type ConfigInput, parseConfig } from './config';
+import type { ModelConfig } from './configurations';
+import { type DualEncoderParams, dualEncoder } from './model';
+import { saveModel } from './pretrained';
 import { runRecipe } from './recipe';
+import { loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+import { saveHuggingFace } from './weights/save-pretrained';
 
 /** A whole recipe in seconds. */
 const tinyRun: ConfigInput = {
@@ -34,7 +40,7 @@ beforeAll(async () => {
   };
 }, 120_000);
 
-afterEach(() => {
+beforeEach(() => {
   setDefaultDevice(devices.wasm);
 });
 
@@ -52,6 +58,24 @@ const run = (
   setDefaultDevice(device);
   return runRecipe(parseConfig({ ...tinyRun, ...changes, out: join(folder, name) }), more);
 };
+
+/** A small CLIP as others would publish it. */
+function published(text: Partial<ModelConfig['text']> = {}): PretrainedModel {
+  const tower = { width: 16, depth: 1, heads: 2, activation: 'quickGelu' } as const;
+  const model = dualEncoder({
+    embedding: 16,
+    vision: { ...tower, imageSize: 32, patchSize: 16, pool: 'class' },
+    text: { ...tower, vocabulary: 49408, contextLength: 20, positions: 'absolute', ...text },
+  });
+  return {
+    model,
+    params: evaluate(model.init(randomKey(4))),
+    tokenizer: clipTokenizer(),
+    preprocess: CLIP_PREPROCESS(32),
+    name: 'published',
+    fingerprint: '',
+  };
+}
 
 const losses = ({ logs }: Awaited<ReturnType<typeof run>>) =>
   Object.values(logs).flatMap((log) => log.map(({ metrics }) => metrics.loss));
@@ -116,6 +140,37 @@ describe('recipe', () => {
     ).rejects.toThrow(/images are 48 pixels wide, data\.canvas is 32/);
     const { before, after } = await run('from', devices.wasm, {}, { start });
     expect(Object.keys(after?.perPattern ?? {})).toEqual(Object.keys(before.perPattern));
+  });
+
+  it('goes on from a published CLIP with its whole vocabulary', { timeout: 120_000 }, async () => {
+    const [start, siglip] = [join(folder, 'published'), join(folder, 'siglip')];
+    await saveHuggingFace(start, published());
+    const bidirectional = published({ causal: false, pool: 'last', projectionBias: true });
+    await saveModel(siglip, { ...bidirectional, vocabulary: 'clip' }, { step: 0 });
+    const changes = { start, data: { ...tinyRun.data, canvas: 32 } };
+    const none = { steps: 0, warmup: 0 };
+    const untrained = await run(
+      'untrained',
+      devices.wasm,
+      {},
+      { ...changes, distillation: none, training: none },
+    );
+    const patches = async ({ params }: { params: DualEncoderParams }) => params.image.patches.weight.data();
+    expect(await patches(untrained.trained)).toEqual(await patches(published()));
+    const { trained, logs } = await run('continued', devices.wasm, {}, changes);
+    expect(trained.vocabulary).toBe('clip');
+    expect(await patches(trained)).not.toEqual(await patches(published()));
+    expect(logs['clip-in']).toHaveLength(8);
+    // What came of it is itself a model to load, and to start from.
+    const again = await loadPretrained(join(folder, 'continued', 'model'));
+    expect(again.model.config.text).toMatchObject({ vocabulary: 49408, positions: 'rotary' });
+    expect(again.tokenizer.encode('a zebra crossing')).toEqual(clipTokenizer().encode('a zebra crossing'));
+    await expect(run('refused', devices.wasm, {}, { start })).rejects.toThrow(
+      /images are 32 pixels wide, data\.canvas is 48/,
+    );
+    await expect(run('refused', devices.wasm, {}, { ...changes, start: siglip })).rejects.toThrow(
+      /text tower reads padding/,
+    );
   });
 
   it.each(['clip', 'negclip', 'tripletclip'] as const)(

@@ -4,7 +4,7 @@
  */
 import { access, constants, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TRAINING_HANDS } from '@clipin/data';
+import { CLIP_MEAN, CLIP_STD, clipTokenizer, type Tokenizer, TRAINING_HANDS } from '@clipin/data';
 import { randomKey } from '@clipin/tensor';
 import type { Config } from './config';
 import { configurations, type ModelConfig, withRotaryText } from './configurations';
@@ -12,12 +12,13 @@ import { type Encoders, encodersOf } from './evaluation/encoders';
 import { type EvaluationSets, evaluationSets, type Measurement, measure } from './evaluation/measure';
 import { openEventFile } from './eventFile';
 import { type DualEncoderParams, dualEncoder } from './model';
-import { loadModel, saveModel, type TrainedModel } from './pretrained';
+import { saveModel, type TrainedModel } from './pretrained';
 import { openLog, type StepLog } from './training/log';
 import { type Metrics, runStage, type Stage, type StageResult } from './training/loop';
 import { checkSameSettings } from './training/resume';
 import { distillation, fineTuning } from './training/stages';
-import { captionBatches, openWorld, trainBatches, type World } from './training/world';
+import { captionBatches, openWorld, trainBatches, type World, worldTokenizer } from './training/world';
+import { loadPretrained } from './weights/load-pretrained';
 
 /** What a caller is told while the recipe runs. */
 export interface RecipeEvents {
@@ -63,8 +64,8 @@ export async function runRecipe(
 ): Promise<RecipeResult> {
   const { data, evaluation, distillation: first, training: second, out } = config;
   await openOutput(out);
-  const world = openWorld([...new Set([...TRAINING_HANDS, ...data.hands, evaluation.hand])]);
-  const teacher = await startingModel(config, world);
+  const { tokenizer, ...teacher } = await startingModel(config);
+  const world = openWorld([...new Set([...TRAINING_HANDS, ...data.hands, evaluation.hand])], tokenizer);
   // At once for all stages: a run killed in stage 1 must not go on in stage 2 from what an earlier run left there.
   if (!resume) await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   const canvas = teacher.model.config.vision.imageSize;
@@ -161,29 +162,50 @@ async function openOutput(out: string): Promise<void> {
   }
 }
 
-/** The checkpoint that the configuration names, or a model with random weights. */
-async function startingModel(
-  { start, model, seed, data }: Config,
-  { tokenizer }: World,
-): Promise<TrainedModel> {
-  const vocabulary = tokenizer.toJSON();
-  if (start === null) {
-    const made = dualEncoder(modelConfigOf(model, data, tokenizer.size));
-    return { model: made, params: made.init(randomKey(seed)), vocabulary };
-  }
-  const loaded = await loadModel(start);
-  const { imageSize } = loaded.model.config.vision;
-  if (loaded.vocabulary.ids.join() !== vocabulary.ids.join()) {
-    throw new Error(
-      `${start}: its vocabulary has ${loaded.vocabulary.ids.length} ids, that of the data ${vocabulary.ids.length}, and they differ; pretrain it anew`,
+/** A model to start from, with the tokenizer of its vocabulary. */
+interface StartingModel extends TrainedModel {
+  readonly tokenizer: Tokenizer;
+}
+
+/** The model that the configuration names, or one with random weights. */
+async function startingModel({ start, model, seed, data }: Config): Promise<StartingModel> {
+  if (start !== null) return publishedModel(start, data.canvas);
+  const tokenizer = worldTokenizer();
+  const made = dualEncoder(modelConfigOf(model, data, tokenizer.size));
+  return { model: made, params: made.init(randomKey(seed)), vocabulary: tokenizer.toJSON(), tokenizer };
+}
+
+/** A saved or published model, checked against what the recipe draws and writes for it. */
+async function publishedModel(start: string, canvas: number): Promise<StartingModel> {
+  const { model, params, tokenizer, preprocess } = await loadPretrained(start);
+  const { vision, text } = model.config;
+  const refuse = (what: string): never => {
+    throw new Error(`${start}: ${what}`);
+  };
+  if (text.causal === false || text.pool === 'last') {
+    refuse(
+      'its text tower reads padding, as those of SigLIP do; the recipe trains causal ones, as those of CLIP',
     );
   }
-  if (imageSize !== data.canvas) {
-    throw new Error(
-      `${start}: its images are ${imageSize} pixels wide, data.canvas is ${data.canvas}; make them equal`,
+  if (vision.imageSize !== canvas) {
+    refuse(`its images are ${vision.imageSize} pixels wide, data.canvas is ${canvas}; make them equal`);
+  }
+  if (preprocess.mean.join() !== CLIP_MEAN.join() || preprocess.std.join() !== CLIP_STD.join()) {
+    refuse(
+      `its images are normalized by mean ${preprocess.mean} and deviation ${preprocess.std}; the scenes are drawn with CLIP's, ${CLIP_MEAN} and ${CLIP_STD}`,
     );
   }
-  return loaded;
+  return { model, params, tokenizer, vocabulary: vocabularyOf(tokenizer, refuse) };
+}
+
+/** All of CLIP's vocabulary, or just the words of the small world. */
+function vocabularyOf(tokenizer: Tokenizer, refuse: (what: string) => never): TrainedModel['vocabulary'] {
+  const own = worldTokenizer().toJSON();
+  if (tokenizer.size === clipTokenizer().size) return 'clip';
+  if ('toJSON' in tokenizer && JSON.stringify(tokenizer) === JSON.stringify(own)) return own;
+  return refuse(
+    `its vocabulary has ${tokenizer.size} ids; the recipe wants CLIP's, or the ${own.ids.length} of the scenes' words: pretrain it anew`,
+  );
 }
 
 /** Sizes of a model for the data at hand. */

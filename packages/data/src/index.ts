@@ -26,14 +26,17 @@ export {
   testPairs,
 } from './evaluation';
 // Pictures from files
-export { decodeImage, type RgbImage } from './images/decode';
+export { type DecodeOptions, decodeImage, type RgbImage } from './images/decode';
+export { type NaflexImage, type NaflexOptions, naflexSize, preprocessNaflex } from './images/naflex';
 export {
   CLIP_PREPROCESS,
   type PerChannel,
   type PreprocessOptions,
   preprocess,
+  preprocessPixels,
   SIGLIP_PREPROCESS,
 } from './images/preprocess';
+export type { Pixels } from './images/resample';
 export {
   type Box,
   ImageError,
@@ -46,6 +49,8 @@ export {
 // What there is to draw
 export { handsFor, INVENTORY, itemOf, itemsVarying, variantsOf } from './inventory/inventory';
 export { COLORS, type Color, type Item, type Variation } from './inventory/item';
+// Seeded draws
+export { type Random, randomAt } from './random';
 export { itemPhrase, longCaption, type Mention, shortCaption, WORDINGS } from './scenes/captions';
 
 // Pixels and ids
@@ -63,8 +68,9 @@ export {
   type Size,
 } from './scenes/scene';
 export { combinationOf, SPLITS, type Split, splitOf } from './scenes/splits';
-export { clipTokenizer, type Tokenizer } from './text/clip-tokenizer';
+export { clipPieces, clipTokenizer } from './text/clip-tokenizer';
 export { encodeTexts } from './text/encode';
+export { loadTokenizer } from './text/load-tokenizer';
 export { type IdRows, type PackedRows, type PackOptions, packTexts } from './text/pack';
 export {
   type RestrictedTokenizer,
@@ -72,6 +78,7 @@ export {
   restoreTokenizer,
   restrict,
 } from './text/restrict';
+export type { StartedTokenizer, Tokenizer } from './text/tokenizer';
 export { vocabularyTexts } from './text/vocabulary';
 // Scenes, captions and edits
 export { editAt, handsForScenes, type Triplet, tripletAt } from './world';

@@ -1,5 +1,14 @@
 /** The towers against the published numbers of OpenAI's CLIP, and their invariants. */
-import { evaluate, init, type Key, randomKey, splitKey, type Tensor, tensor } from '@clipin/tensor';
+import {
+  concatenate,
+  evaluate,
+  init,
+  type Key,
+  randomKey,
+  splitKey,
+  type Tensor,
+  tensor,
+} from '@clipin/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   countParameters,
@@ -133,6 +142,47 @@ describe('text tower', () => {
     expect(textTransformer({ ...options, positions: 'rotary' }).init(randomKey(0)).positions).toBeUndefined();
   });
 
+  it.each([
+    { causal: false, pool: 'last' },
+    { causal: true, pool: 'last' },
+    { causal: false, pool: 'end' },
+  ] as const)('causal $causal, pool $pool: reads padding, and refuses texts without it', async (form) => {
+    const tower = textTransformer({ ...options, ...form, projectionBias: true });
+    const params = evaluate(tower.init(randomKey(4)));
+    const [text, padded] = [
+      [17, 3, 19, 0, 0, 0, 0, 0],
+      [17, 3, 19, 0, 0, 0, 0, 1],
+    ];
+    const [a, b] = [
+      await values(tower.apply(params, ids([text]))),
+      await values(tower.apply(params, ids([padded]))),
+    ];
+    expect(Math.max(...a.map((value, i) => Math.abs(value - b[i]!)))).toBeGreaterThan(1e-4);
+    expect(() => tower.apply(params, ids([[17, 3, 19]]))).toThrow(
+      'sequences of 3 tokens; wants 8 (contextLength), since this tower reads the padding too',
+    );
+    const one = ids([[17, 3, 19, 0, 0, 0, 0, 0]]);
+    const packed = {
+      ids: one,
+      positions: one,
+      texts: one,
+      ends: ids([[2]]),
+      slots: tensor(Int32Array.of(0)),
+    };
+    expect(() => tower.apply(params, packed)).toThrow('packed texts have no padding');
+  });
+
+  it('takes the first 20 stretched positions from one table and the rest from the other', async () => {
+    const long = { ...options, contextLength: 24 };
+    const tower = textTransformer({ ...long, positions: 'stretched' });
+    const params = evaluate(tower.init(randomKey(6)));
+    const { positions, stretchedPositions, ...rest } = params;
+    const table = concatenate([positions!.slice([0, 20]), stretchedPositions!.slice([20])]);
+    const text = ids([[17, ...Array.from({ length: 22 }, (_, i) => i % 16), 19]]);
+    const joined = textTransformer(long).apply({ ...rest, positions: table }, text);
+    expect(await values(tower.apply(params, text))).toEqual(await values(joined));
+  });
+
   it('refuses sequences that are too long, and ids that are no integers', () => {
     const tower = textTransformer(options);
     const params = tower.init(randomKey(0));
@@ -163,6 +213,16 @@ describe('image tower', () => {
     expect(Math.abs(a[0]! - b[0]!)).toBeGreaterThan(1e-6);
   });
 
+  it('does not look at what is left over of the last patches', async () => {
+    const cut = visionTransformer({ ...options, patchSize: 3 });
+    const params = evaluate(cut.init(randomKey(2)));
+    expect(params.positions.shape).toEqual([5, 8]);
+    const pixels = await image().data();
+    const changed = pixels.map((x, i) => (i % 24 >= 18 || Math.floor(i / 24) % 8 >= 6 ? 9 : x));
+    const other = tensor(Float64Array.from(changed), [2, 8, 8, 3], { dtype: 'f32' });
+    expect(await values(cut.apply(params, other))).toEqual(await values(cut.apply(params, image())));
+  });
+
   it('refuses images of another size', () => {
     const tower = visionTransformer(options);
     expect(() => tower.apply(tower.init(randomKey(0)), tensor(new Float32Array(12), [1, 2, 2, 3]))).toThrow(
@@ -170,6 +230,9 @@ describe('image tower', () => {
     );
     expect(() => visionTransformer({ ...options, patchSize: 9 })).toThrow(
       'visionTransformer: patchSize 9 is more than imageSize 8',
+    );
+    expect(() => visionTransformer({ ...options, projection: false })).toThrow(
+      'visionTransformer: outputs is 5 without a projection; wants the width, 8',
     );
     expect(() => transformer({ width: 10, depth: 1, heads: 4 })).toThrow('heads 4 does not divide width 10');
   });

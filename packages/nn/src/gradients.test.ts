@@ -14,6 +14,7 @@ import {
 import { beforeAll, expect, it } from 'vitest';
 import {
   activations,
+  attentionPool,
   dropout,
   embedding,
   keyMask,
@@ -23,6 +24,7 @@ import {
   mlp,
   multiHeadAttention,
   patchEmbedding,
+  patchedImages,
   quickGelu,
   rotaryEmbedding,
   textTransformer,
@@ -153,6 +155,50 @@ it('patchEmbedding', async () => {
   await checkGradients({ params: layer.init(key(0)), x: input(1, 4, 2, 1) }, ({ params, x }) =>
     layer.apply(params, x),
   );
+});
+
+it('attentionPool', async () => {
+  const layer = attentionPool({ width: 4, heads: 2, mlpHidden: 3 });
+  const x = evaluate(input(2, 3, 4));
+  await checkGradients([evaluate(layer.init(key(0))), x] as const, ([params, given]) =>
+    layer.apply(params, given),
+  );
+});
+
+it('visionTransformer of patches', async () => {
+  const layer = visionTransformer({
+    imageSize: 4,
+    patchSize: 2,
+    width: 4,
+    depth: 1,
+    heads: 2,
+    mlpHidden: 4,
+    outputs: 4,
+    pool: 'attention',
+    patchBias: true,
+    lnPre: false,
+    projection: false,
+  });
+  const patches = new Float32Array(3 * 3 * 2 * 2 * 2).map((_, i) => Math.sin(i));
+  const images = patchedImages([{ patches, grid: [2, 3] }], { patchSize: 2, positions: 2, patches: 7 });
+  await checkGradients(evaluate(layer.init(key(0))), (params) => layer.apply(params, images));
+});
+
+it('textTransformer with stretched positions, without a causal mask, and with a bias', async () => {
+  const size = { vocabulary: 6, width: 4, depth: 1, heads: 2, mlpHidden: 4, outputs: 2 };
+  const layer = textTransformer({
+    ...size,
+    contextLength: 21,
+    positions: 'stretched',
+    causal: false,
+    pool: 'last',
+    projectionBias: true,
+  });
+  const ids = tensor(
+    Int32Array.from({ length: 21 }, (_, i) => (i * i) % 6),
+    [1, 21],
+  );
+  await checkGradients(evaluate(layer.init(key(0))), (params) => layer.apply(params, ids));
 });
 
 it.each(['class', 'mean'] as const)('visionTransformer, pool %s', async (pool) => {

@@ -28,6 +28,7 @@ import {
   linear,
   mlp,
   multiHeadAttention,
+  ntkBase,
   type ParamsOf,
   patchEmbedding,
   relu,
@@ -240,6 +241,15 @@ describe('rotary positions', () => {
       }),
       { numRuns: 50 },
     );
+  });
+
+  it('have the base of TULIP for longer texts', () => {
+    // theta' of the two stages of TULIP, and of its flags as they are printed.
+    expect(Math.round(ntkBase({ dim: 64, from: 77, to: 248 }))).toBe(206_278);
+    expect(Math.round(ntkBase({ dim: 64, from: 77, to: 248, factor: 2 }))).toBe(57_472);
+    expect(Math.round(ntkBase({ dim: 64, from: 248, to: 231 }))).toBe(4_402);
+    expect(ntkBase({ dim: 64, from: 77, to: 77, base: 500 })).toBe(500);
+    expect(() => ntkBase({ dim: 64, from: 248, to: 77 })).toThrow('ntkBase: from 248 to 77 tokens');
   });
 
   it('refuse odd heads and other shapes', () => {

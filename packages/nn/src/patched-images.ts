@@ -1,6 +1,7 @@
 /**
  * Images of any size and shape for one tower, as SigLIP 2 NaFlex takes them (Tschannen et al. 2025, 2.4): each keeps its
- * shape and is cut into a grid of patches of its own. Resizing the pixels is not done here.
+ * shape and is cut into a grid of patches of its own. Resizing and cutting it is the business of `preprocessNaflex` of
+ * `@clipin/data`.
  */
 import { type Device, type Tensor, tensor } from '@clipin/tensor';
 import { checkSizes } from './check';
@@ -16,17 +17,19 @@ export interface PatchedImages {
   readonly positions: Tensor;
 }
 
-/** One image cut into patches, by row. */
+/** One image cut into patches, such as `preprocessNaflex` of `@clipin/data` gives it. */
 export interface ImagePatches {
-  /** `[rows · columns, patch · patch · 3]` */
+  /** `[rows · columns, patch · patch · 3]`, by row of the grid; what follows is padding and is not read. */
   readonly patches: Float32Array;
-  readonly shape: GridShape;
+  readonly grid: GridShape;
 }
 
 /** Options of `patchedImages`. */
 export interface PatchedImagesOptions {
   /** Side of the square grid of learned positions. */
-  readonly grid: number;
+  readonly positions: number;
+  /** Side of a patch in pixels. */
+  readonly patchSize: number;
   /** Patches of each image with its padding; at least as many as the largest has. */
   readonly patches: number;
   readonly device?: Device;
@@ -36,36 +39,35 @@ export interface PatchedImagesOptions {
  * Fills images up to the same number of patches, and finds their positions: the learned grid resized to each image's
  * (bilinear, antialias).
  *
- * @throws RangeError when an image has more patches than there is room for, or its values do not fit its shape
+ * @throws RangeError when an image has more patches than there is room for, or fewer values than its grid has
  */
 export function patchedImages(
   images: readonly ImagePatches[],
-  { grid, patches, device }: PatchedImagesOptions,
+  { positions: side, patchSize, patches, device }: PatchedImagesOptions,
 ): PatchedImages {
-  checkSizes('patchedImages', { images: images.length, grid, patches });
-  const values = (images[0] as ImagePatches).patches.length / pointsOf(images[0] as ImagePatches);
   const batch = images.length;
+  checkSizes('patchedImages', { images: batch, positions: side, patchSize, patches });
+  const values = patchSize * patchSize * 3;
   const pixels = new Float32Array(batch * patches * values);
   const mask = new Int32Array(batch * patches);
-  const positions = new Float32Array(batch * patches * grid * grid);
+  const positions = new Float32Array(batch * patches * side * side);
   images.forEach((image, i) => {
-    const count = pointsOf(image);
-    if (count > patches || image.patches.length !== count * values) {
+    const [rows, columns] = image.grid;
+    const count = rows * columns;
+    if (count > patches || image.patches.length < count * values) {
       throw new RangeError(
-        `patchedImages: image ${i} has ${image.patches.length} values in ${image.shape.join(' by ')} patches; ` +
+        `patchedImages: image ${i} has ${image.patches.length} values for ${rows} by ${columns} patches; ` +
           `wants at most ${patches} patches of ${values} values`,
       );
     }
-    pixels.set(image.patches, i * patches * values);
+    pixels.set(image.patches.subarray(0, count * values), i * patches * values);
     mask.fill(1, i * patches, i * patches + count);
-    positions.set(gridWeights([grid, grid], image.shape, 'bilinear'), i * patches * grid * grid);
+    positions.set(gridWeights([side, side], image.grid, 'bilinear'), i * patches * side * side);
   });
   const on = { ...(device && { device }) };
   return {
     patches: tensor(pixels, [batch, patches, values], { dtype: 'f32', ...on }),
     mask: tensor(mask, [batch, patches], { dtype: 'bool', ...on }),
-    positions: tensor(positions, [batch, patches, grid * grid], { dtype: 'f32', ...on }),
+    positions: tensor(positions, [batch, patches, side * side], { dtype: 'f32', ...on }),
   };
 }
-
-const pointsOf = ({ shape: [rows, columns] }: ImagePatches): number => rows * columns;

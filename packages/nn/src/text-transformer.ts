@@ -43,8 +43,8 @@ export interface TextTransformerOptions extends TransformerOptions {
   /** Width of the embedding. */
   readonly outputs: number;
   /**
-   * A learned vector for each position; the same in Long-CLIP's two tables, of which one gives the first 20 positions and is not
-   * trained, and the other the rest; or rotation of queries and keys. Default: `absolute`.
+   * A learned vector for each position; the same in Long-CLIP's two tables, of which one gives the first 20 positions, which
+   * Long-CLIP does not train further, and the other the rest; or rotation of queries and keys. Default: `absolute`.
    */
   readonly positions?: 'absolute' | 'stretched' | 'rotary';
   /** Base of rotary positions. Default: 10000. See `ntkBase` for a longer context than the tower was trained for. */

@@ -4,6 +4,8 @@
  * @module
  */
 export { checkProperty } from './check-property';
+export { collect } from './collect';
 export { type ConformanceOptions, deviceConformance } from './conformance';
 export { type AttentionSizes, attentionBackwardCases, attentionCases } from './conformance/routines';
 export { checkCase, type KernelCase } from './conformance/run-case';
+export { writeFiles } from './write-files';

@@ -6,7 +6,7 @@
  * A suite never guesses: what cannot be read is yielded as {@link Skipped} with a reason, and stands beside the figure. A directory that is not
  * its layout at all is an Error that says what was expected.
  */
-import type { ImageSource } from '@clipin/data';
+import type { ImageSource, PreprocessOptions } from '@clipin/data';
 
 /** An item that takes no part, and why. */
 export interface Skipped {
@@ -57,14 +57,21 @@ export interface Figures {
   readonly notes?: readonly string[];
 }
 
+/** What may differ from a model's own way to prepare images; see `PreprocessOptions`. */
+export type Preparation = Partial<Pick<PreprocessOptions, 'resize' | 'rgbFirst'>>;
+
 /** What every suite says of itself. */
-interface SuiteBase {
+export interface SuiteBase {
   /** As in `--suite`: lower case, digits and hyphens. */
   readonly name: string;
   /** As papers write it. */
   readonly title: string;
   /** What files are expected below the directory; for help and errors. */
   readonly layout: string;
+  /** Questions or images of the whole benchmark. Another number stands beside the figure. */
+  readonly size?: number;
+  /** How images are prepared, where the code of the published figures does it in another way than that of the model. */
+  readonly prepare?: Preparation;
 }
 
 /** A benchmark of questions, each judged by the cosines of its own images and texts. */

@@ -2,8 +2,11 @@
  * What the commands share: options of the device and of the settings, the start and the stop of the device, and Ctrl-C. Each
  * command has a file of its own beside this one; `index.ts` lists them.
  */
+
+import { access, constants } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { type Device, destroyDevice, init } from '@clipin/tensor';
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Config, type ConfigInput, loadConfig } from '../config';
 
 /** Adds a command, with its options, help and action, to the program. */
@@ -67,6 +70,25 @@ export function addSettingsOptions(
 /** Parser of an option that may be given again. */
 export const collect = (value: string, earlier: readonly string[] = []): string[] => [...earlier, value];
 
+/** Parser of an option that counts something. */
+export const wholeNumber =
+  (option: string) =>
+  (value: string): number => {
+    if (!/^[1-9]\d*$/.test(value))
+      throw new InvalidArgumentError(`${option} needs a whole number from 1 up.`);
+    return Number(value);
+  };
+
+/** Checks that a file can be written, before time is spent on what will be in it. */
+export async function checkFolderOf(option: string, file: string): Promise<void> {
+  const folder = dirname(file);
+  try {
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new Error(`${option} ${file}: cannot write into the folder ${folder}; make it first`, { cause });
+  }
+}
+
 /** Starts the device, runs a command, and stops the device. */
 export async function withDevice(
   flags: DeviceFlags,
@@ -101,6 +123,9 @@ async function start(
   try {
     announce(`device: ${device.description}`);
     await command({ device, signal: interrupted.signal });
+  } catch (error) {
+    // A command that has nothing to keep ends with what it was aborted by.
+    if (!interrupted.signal.aborted || error !== interrupted.signal.reason) throw error;
   } finally {
     release();
     destroyDevice(device);

@@ -1,4 +1,5 @@
 /** Zero-shot classification: a row for each class from its texts, and where the own class of each image stands among all. */
+import { rowNames } from '../benchmarks/published';
 import type {
   Classification,
   ClassificationSuite,
@@ -20,7 +21,7 @@ const IMAGES_AT_ONCE = 512;
 export const LABELLED_IMAGES: ItemImages<LabelledImage> = { imagesOf: ({ image }) => [image] };
 
 /** The text of a class by a template. */
-export const promptOf = (template: string, name: string): string => template.replaceAll('{c}', name);
+export const promptOf = (template: string, name: string): string => template.replaceAll('{c}', () => name);
 
 /**
  * A row for each class: its texts by all templates embedded, averaged, normalized again.
@@ -94,11 +95,11 @@ export class ClassificationScore {
       main: metric === 'top-1' ? top1 : mean,
       metric: metric === 'top-1' ? 'top-1 accuracy' : 'accuracy, mean of the classes',
       rows: [
-        { name: 'Top-1', value: top1, count: images },
+        { name: rowNames.topOne, value: top1, count: images },
         ...(this.classes.length > 5
-          ? [{ name: 'Top-5', value: (100 * this.#right5) / images, count: images }]
+          ? [{ name: 'top-5', value: (100 * this.#right5) / images, count: images }]
           : []),
-        { name: 'Mean of the classes', value: mean, count: images },
+        { name: 'mean of the classes', value: mean, count: images },
       ],
       notes: [
         ...(empty > 0 ? [`${empty} of ${this.classes.length} classes have no image.`] : []),

@@ -8,7 +8,10 @@ import {
   type ImageError,
   type ImageSource,
   preprocess,
+  preprocessNaflex,
+  SIGLIP_PREPROCESS,
 } from '@clipin/data';
+import { patchedImages } from '@clipin/nn';
 import { init, randomKey, tensor } from '@clipin/tensor';
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
@@ -120,6 +123,25 @@ describe('images', () => {
     );
   });
 
+  it('keeps the shape of pictures for NaFlex models, of several shapes in a batch', async () => {
+    const square = tiny();
+    const vision = { ...config.vision, imageSize: 16, pool: 'attention', naflex: true } as const;
+    const model = dualEncoder({ ...config, vision });
+    const params = model.init(randomKey(1));
+    const pretrained = { ...square, model, params, preprocess: SIGLIP_PREPROCESS(16) };
+    const pictures = [picture(1, 5), picture(2, 40), { source: picture(3), box: [0, 0, 12, 3] }] as const;
+    const embedder = createEmbedder(pretrained, { batch: 2 });
+    const got = embeddings(await all(embedder.images(pictures)));
+    const grids = new Set<string>();
+    for (const [i, source] of pictures.entries()) {
+      const patched = await preprocessNaflex(source, { patch: 4, maxPatches: 16 });
+      grids.add(String(patched.grid));
+      const images = patchedImages([patched], { patchSize: 4, positions: 4, patches: 16 });
+      expectClose(got[i]!, await model.image.apply(params.image, images).data());
+    }
+    expect(grids.size).toBe(3);
+  });
+
   it('tells boxes of one picture, and other preprocessing, apart', async () => {
     const pretrained = tiny();
     const file = picture(3);
@@ -204,6 +226,13 @@ describe('texts', () => {
       expectClose(await embedder.texts(captions), want);
       expect(embedder.embedded.texts).toBe(5);
     }
+  });
+
+  it('are counted where they are longer than the model reads, and not where they just fit', async () => {
+    const embedder = createEmbedder(tiny());
+    const words = (count: number) => Array.from({ length: count }, () => 'a').join(' ');
+    await embedder.texts([words(37), words(38), words(39), words(39), words(80)]);
+    expect([embedder.cut, embedder.contextLength]).toEqual([3, 40]);
   });
 
   it('may be none', async () => {

@@ -10,10 +10,10 @@ import {
   type ImageSource,
   type PreprocessOptions,
   partsOf,
-  preprocess,
   readSource,
   type Tokenizer,
 } from '@clipin/data';
+import type { Preparation } from '../benchmarks/suite';
 import type { TextConfig } from '../configurations';
 import type { DualEncoder, DualEncoderParams } from '../model';
 import {
@@ -24,6 +24,7 @@ import {
   openEmbeddingStore,
 } from './embedding-store';
 import { encodersOf } from './encoders';
+import { type PreparedImage, prepareImage } from './prepared-images';
 
 /** What an embedder needs of a pretrained model. */
 export interface EmbeddingModel {
@@ -56,10 +57,21 @@ export interface Embedder {
   readonly width: number;
   /** Images and texts that the model embedded; all others were known. */
   readonly embedded: { readonly images: number; readonly texts: number };
+  /** Texts, of all that were given, that are longer than the model reads, and were cut. */
+  readonly cut: number;
+  /** Tokens that the model reads of a text. */
+  readonly contextLength: number;
   /** Damaged records of the cache that were found, and embedded again. */
   readonly damaged: number;
-  /** Unit rows, in the order of the sources. */
-  images(sources: Iterable<ImageSource> | AsyncIterable<ImageSource>): AsyncIterable<EmbeddedImage>;
+  /**
+   * Unit rows, in the order of the sources.
+   *
+   * @param change - of the way in which the model's images are prepared. Default: none
+   */
+  images(
+    sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    change?: Preparation,
+  ): AsyncIterable<EmbeddedImage>;
   /** `[texts, width]`, unit rows. A text that is too long for the model is cut, its end token kept. */
   texts(texts: readonly string[]): Promise<Float32Array>;
   /** Closes the cache. */
@@ -82,7 +94,7 @@ const readsPadding = ({ causal = true, pool = 'end' }: TextConfig): boolean => !
 /** A source on its way. */
 type Loaded =
   | { readonly source: ImageSource; readonly error: ImageError }
-  | { readonly source: ImageSource; readonly key: EmbeddingKey; readonly pixels?: Float32Array };
+  | { readonly source: ImageSource; readonly key: EmbeddingKey; readonly pixels?: PreparedImage };
 
 /**
  * An embedder of a model. Its parameters must not be donated while it is in use.
@@ -105,16 +117,16 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   const store =
     cache === undefined ? memoryEmbeddingStore() : openEmbeddingStore(cache, pretrained.fingerprint, width);
   const embedded = { images: 0, texts: 0 };
-  const manner = JSON.stringify([PIXELS_VERSION, pretrained.preprocess]);
+  let cut = 0;
 
-  const load = async (source: ImageSource): Promise<Loaded> => {
+  const load = async (source: ImageSource, options: PreprocessOptions): Promise<Loaded> => {
     try {
       const { file, box } = partsOf(source);
       const bytes = await readSource(source);
-      const key = embeddingKey('image', manner, JSON.stringify(box ?? null), bytes);
+      const key = embeddingKey('image', JSON.stringify([PIXELS_VERSION, options, box ?? null]), bytes);
       if (store.get(key)) return { source, key };
       const read = { name: typeof file === 'string' ? file : file.name, bytes };
-      const pixels = await preprocess(box ? { source: read, box } : read, pretrained.preprocess);
+      const pixels = await prepareImage(model.config.vision, box ? { source: read, box } : read, options);
       return { source, key, pixels };
     } catch (error) {
       if (error instanceof ImageError) return { source, error };
@@ -123,19 +135,25 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   };
 
   /** Embeds what is not known yet, and keeps it. */
-  const embedPixels = async (pictures: ReadonlyMap<EmbeddingKey, Float32Array>): Promise<void> => {
+  const embedPixels = async (pictures: ReadonlyMap<EmbeddingKey, PreparedImage>): Promise<void> => {
     if (pictures.size === 0) return;
     signal?.throwIfAborted();
-    const rows = await encoders.images(joined([...pictures.values()]));
+    const prepared = [...pictures.values()];
+    const squares = prepared.flatMap((image) => (image instanceof Float32Array ? [image] : []));
+    const patched = prepared.flatMap((image) => (image instanceof Float32Array ? [] : [image]));
+    // All are of one kind, the model's.
+    const rows = await (patched.length > 0 ? encoders.patches(patched) : encoders.images(joined(squares)));
     keep(store, [...pictures.keys()], rows, width, 'image');
     embedded.images += pictures.size;
   };
 
   async function* images(
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
+    change: Preparation = {},
   ): AsyncIterable<EmbeddedImage> {
+    const options = { ...pretrained.preprocess, ...change };
     let waiting: Loaded[] = [];
-    const pictures = new Map<EmbeddingKey, Float32Array>();
+    const pictures = new Map<EmbeddingKey, PreparedImage>();
     const release = async (): Promise<EmbeddedImage[]> => {
       await embedPixels(pictures);
       pictures.clear();
@@ -145,7 +163,7 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
       waiting = [];
       return done;
     };
-    for await (const item of ahead(sources, BATCHES_AHEAD * batch, load)) {
+    for await (const item of ahead(sources, BATCHES_AHEAD * batch, (source) => load(source, options))) {
       signal?.throwIfAborted();
       waiting.push(item);
       if ('pixels' in item && item.pixels && !store.get(item.key)) pictures.set(item.key, item.pixels);
@@ -160,6 +178,9 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
     const { contextLength } = model.config.text;
     const ids = encodeTexts(tokenizer, list, contextLength);
     const rowOf = (text: number) => ids.subarray(text * contextLength, (text + 1) * contextLength);
+    // A full row may be that of a text that just fits.
+    const full = list.filter((_, i) => rowOf(i).at(-1) === tokenizer.end);
+    cut += full.filter((text) => tokenizer.encode(text).length > contextLength).length;
     const keys = list.map((_, i) => embeddingKey('text', rowOf(i).join()));
     const unknown = new Map(
       keys.map((key, i) => [key, rowOf(i)] as const).filter(([key]) => !store.get(key)),
@@ -189,6 +210,10 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
   return {
     width,
     embedded,
+    contextLength: model.config.text.contextLength,
+    get cut() {
+      return cut;
+    },
     get damaged() {
       return store.damaged;
     },

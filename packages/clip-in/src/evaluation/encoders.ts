@@ -1,6 +1,9 @@
 /** A model as functions from pixels and ids to embeddings on the host, any number of them at a time. */
+import type { NaflexImage } from '@clipin/data';
+import { type PatchedImages, patchedImages } from '@clipin/nn';
 import { jit, type Tensor, tensor } from '@clipin/tensor';
 import type { DualEncoder, DualEncoderParams } from '../model';
+import { gridOf, mostPatches } from './prepared-images';
 
 /** Embeds plain arrays. Rows of the results have unit length. */
 export interface Encoders {
@@ -10,6 +13,8 @@ export interface Encoders {
   readonly contextLength: number;
   /** `[count, side, side, 3]` → `[count, width]`. */
   images(pixels: Float32Array): Promise<Float32Array>;
+  /** Images in patches, of models that take them (NaFlex) → `[count, width]`. */
+  patches(images: readonly NaflexImage[]): Promise<Float32Array>;
   /** `[count, length]` → `[count, width]`, where `length` is at most the context length. */
   texts(ids: Int32Array, length: number): Promise<Float32Array>;
 }
@@ -28,7 +33,9 @@ export function encodersOf(
   { config, image, text }: DualEncoder,
   { rowsAtOnce = 64 }: EncoderOptions = {},
 ): (params: DualEncoderParams) => Encoders {
-  const embedImages = jit((p: DualEncoderParams['image'], pixels: Tensor) => image.apply(p, pixels));
+  const embedImages = jit((p: DualEncoderParams['image'], images: Tensor | PatchedImages) =>
+    image.apply(p, images),
+  );
   const embedTexts = jit((p: DualEncoderParams['text'], ids: Tensor) => text.apply(p, ids));
   const { imageSize } = config.vision;
   return (params) => ({
@@ -38,6 +45,24 @@ export function encodersOf(
       inBatches(pixels, [rowsAtOnce, imageSize, imageSize, 3], config.embedding, (rows) =>
         embedImages(params.image, rows),
       ),
+    async patches(images) {
+      const { patchSize } = config.vision;
+      const result = new Float32Array(images.length * config.embedding);
+      for (let start = 0; start < images.length; start += rowsAtOnce) {
+        const some = images.slice(start, start + rowsAtOnce);
+        const filled = Array.from({ length: rowsAtOnce }, (_, i) => some[i] ?? (some[0] as NaflexImage));
+        const patched = patchedImages(filled, {
+          patchSize,
+          positions: gridOf(config.vision),
+          patches: mostPatches(config.vision),
+        });
+        using embedded = embedImages(params.image, patched);
+        const values = await embedded.data();
+        for (const x of Object.values(patched)) x.dispose();
+        result.set(values.subarray(0, some.length * config.embedding), start * config.embedding);
+      }
+      return result;
+    },
     texts: (ids, length) =>
       inBatches(ids, [rowsAtOnce, length], config.embedding, (rows) => embedTexts(params.text, rows)),
   });

@@ -19,24 +19,24 @@ export async function retrievalFigures(
   const best = new Float64Array(images.count).fill(-Infinity);
   for (let c = 0; c < captions.count; c++) best[owners[c]!] = Math.max(best[owners[c]!]!, own[c]!);
   const directions = {
-    'Image to text': await ranksAmong(images, captions, {
+    'image to text': await ranksAmong(images, captions, {
       own: (image) => best[image]!,
       skip: (image, caption) => owners[caption] === image,
     }),
-    'Text to image': await ranksAmong(captions, images, {
+    'text to image': await ranksAmong(captions, images, {
       own: (caption) => own[caption]!,
       skip: (caption, image) => owners[caption] === image,
     }),
   };
-  const rows = Object.entries(directions).flatMap(([section, ranks]) =>
-    KS.map((k) => ({ section, name: `R@${k}`, value: recall(ranks, k), count: ranks.above.length })),
+  const rows = Object.entries(directions).flatMap(([direction, ranks]) =>
+    KS.map((k) => ({ name: `${direction}, R@${k}`, value: recall(ranks, k), count: ranks.above.length })),
   );
   const [imageToText, textToImage] = [rows[0]!.value, rows[KS.length]!.value];
   return {
     main: (imageToText + textToImage) / 2,
     metric: 'R@1, mean of both directions',
     rows,
-    notes: Object.entries(directions).flatMap(([section, ranks]) => tieNote(section, ranks)),
+    notes: Object.entries(directions).flatMap(([direction, ranks]) => tieNote(direction, ranks)),
   };
 }
 
@@ -45,12 +45,12 @@ const recall = ({ above, tied }: Ranks, k: number): number =>
   (100 * above.reduce((found, more, i) => found + (more + tied[i]! < k ? 1 : 0), 0)) / above.length;
 
 /** Data sets hold the same caption for several images; how much that can matter. */
-function tieNote(section: string, { above, tied }: Ranks): string[] {
+function tieNote(direction: string, { above, tied }: Ranks): string[] {
   const kind = tied.filter((count, i) => count > 0 && above[i] === 0).length;
   if (kind === 0) return [];
   const kindly = recall({ above, tied: new Int32Array(tied.length) }, 1);
   return [
-    `${section}: ${kind} ${kind === 1 ? 'query ties' : 'queries tie'} for the first place, as identical captions do. ` +
+    `${direction}: ${kind} ${kind === 1 ? 'query ties' : 'queries tie'} for the first place, as identical captions do. ` +
       `Ties count as wrong; were they right, R@1 would be ${kindly.toFixed(1)}.`,
   ];
 }
@@ -61,7 +61,7 @@ export async function askRetrieval(
   embedder: Embedder,
   tally: Tally,
 ): Promise<Figures | undefined> {
-  const images = new Rows(embedder.width);
+  const embedded = new Rows(embedder.width);
   const captions = new Rows(embedder.width);
   const owners: number[] = [];
   let waiting: string[] = [];
@@ -73,13 +73,13 @@ export async function askRetrieval(
     if (item.captions.length === 0) throw new SuiteError(`${nameOf(item.image)} has no caption`);
     for (const caption of item.captions) {
       waiting.push(caption);
-      owners.push(images.count);
+      owners.push(embedded.count);
     }
-    images.add(row!);
+    embedded.add(row!);
     if (waiting.length >= CAPTIONS_AT_ONCE) await embedCaptions();
   }
   await embedCaptions();
-  return images.count === 0 ? undefined : retrievalFigures(images.all(), captions.all(), owners);
+  return embedded.count === 0 ? undefined : retrievalFigures(embedded.all(), captions.all(), owners);
 }
 
 /** Enough that texts of one length fill a batch. */

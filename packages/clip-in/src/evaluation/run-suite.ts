@@ -5,7 +5,7 @@ import { askClassification, LABELLED_IMAGES } from './classification';
 import type { Embedder } from './embedder';
 import { askQuestions, QUESTION_IMAGES } from './questions';
 import { askRetrieval, RETRIEVAL_IMAGES } from './retrieval';
-import { measured, type OnProgress, suiteError, Tally } from './stream';
+import { measured, suiteError, Tally } from './stream';
 
 /** What a suite says of a model. */
 export interface SuiteResult {
@@ -21,7 +21,7 @@ export interface SuiteResult {
 /** Options of {@link runSuite}. */
 export interface RunSuiteOptions {
   /** Told after each item, and before them after some classes; how many there are is unknown where shards are read. */
-  readonly onProgress?: (what: 'items' | 'classes', ...progress: Parameters<OnProgress>) => void;
+  readonly onProgress?: (what: 'items' | 'classes', done: number, total: number | undefined) => void;
 }
 
 /**
@@ -33,9 +33,10 @@ export interface RunSuiteOptions {
 export async function runSuite(
   suite: Suite,
   directory: string,
-  embedder: Embedder,
+  given: Embedder,
   { onProgress = () => undefined }: RunSuiteOptions = {},
 ): Promise<SuiteResult> {
+  const embedder = preparing(given, suite);
   const tallyOf = (total: number | undefined) =>
     new Tally(total, (...progress) => onProgress('items', ...progress));
   const begin = async <T extends object>(
@@ -71,16 +72,23 @@ export async function runSuite(
     }
   };
 
+  const before = embedder.cut;
   const { figures, tally } = await score();
   if (!figures) throw nothingLeft(suite, directory, tally.skipped);
   return {
     suite: suite.name,
     title: suite.title,
-    figures: checked(suite, figures),
+    figures: withNotes(checked(suite, figures), [...sizeNote(suite, tally), ...cutNote(embedder, before)]),
     items: tally.taken,
     skipped: tally.skipped,
   };
 }
+
+/** The embedder, which prepares images in the way of a suite. */
+const preparing = (embedder: Embedder, { prepare }: Suite): Embedder => ({
+  ...embedder,
+  images: (sources) => embedder.images(sources, prepare),
+});
 
 function nothingLeft(suite: Suite, directory: string, skipped: readonly Skipped[]): SuiteError {
   const [first] = skipped;
@@ -98,3 +106,23 @@ function checked(suite: Suite, figures: Figures): Figures {
   if (bad) throw new Error(`${suite.name}: "${bad.name}" came out as ${bad.value}, which is no percentage`);
   return figures;
 }
+
+/** Says so where the directory holds another number of items than the benchmark has. */
+function sizeNote({ size }: Suite, { taken, skipped }: Tally): string[] {
+  const found = taken + skipped.length;
+  if (size === undefined || found === size) return [];
+  return [`The benchmark has ${size.toLocaleString('en')} items; here are ${found.toLocaleString('en')}.`];
+}
+
+/** Long captions say more than most models read. */
+function cutNote({ cut, contextLength }: Embedder, before: number): string[] {
+  const count = cut - before;
+  if (count === 0) return [];
+  const which = count === 1 ? '1 text is' : `${count.toLocaleString('en')} texts are`;
+  return [
+    `${which} longer than the ${contextLength} tokens that the model reads; what is beyond them was cut off.`,
+  ];
+}
+
+const withNotes = (figures: Figures, notes: readonly string[]): Figures =>
+  notes.length === 0 ? figures : { ...figures, notes: [...notes, ...(figures.notes ?? [])] };

@@ -1,11 +1,11 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { SIGLIP_PREPROCESS } from '@clipin/data';
 import { type ImagePatches, patchedImages } from '@clipin/nn';
 import { evaluate, init, leaves, normal, randomKey, tensor, uniform, withLeaves } from '@clipin/tensor';
-import { checkProperty } from '@clipin/testing';
-import fc from 'fast-check';
 import * as ort from 'onnxruntime-web';
+import { PbfReader } from 'pbf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { configurations, type ModelConfig, withRotaryText } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
@@ -15,17 +15,18 @@ let folder: string;
 beforeAll(async () => {
   await init({ device: 'wasm' });
   ort.env.wasm.numThreads = 1;
+  ort.env.logLevel = 'fatal'; // it prints what it throws
   folder = await mkdtemp(join(tmpdir(), 'clipin-onnx-'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** A configuration of the same form in small: its image cut into 2 by 3 pixels more than patches where the original's is too. */
-function reduced({ embedding, vision, text, ...others }: ModelConfig): ModelConfig {
+/** A configuration of the same form in small. Where patches leave an edge of the original's image, they leave one here too. */
+function reduced({ vision, text, ...others }: ModelConfig): ModelConfig {
   const rest = vision.imageSize % vision.patchSize === 0 ? 0 : 1;
   const size = { width: 16, depth: 2, heads: 2, ...(vision.mlpHidden && { mlpHidden: 20 }) };
   return {
     ...others,
-    embedding: vision.projection === false ? 16 : embedding > 600 ? 10 : 8,
+    embedding: vision.projection === false ? 16 : 10,
     vision: { ...vision, ...size, imageSize: 12 + rest, patchSize: 4 },
     text: {
       ...text,
@@ -91,13 +92,17 @@ async function compareGrids({ model, params, files }: Exported): Promise<void> {
   const tower = await session(files.image);
   const image = (rows: number, columns: number): ImagePatches => {
     const values = rows * columns * patchSize ** 2 * 3;
-    return { shape: [rows, columns], patches: Float32Array.from({ length: values }, (_, i) => Math.sin(i)) };
+    return { grid: [rows, columns], patches: Float32Array.from({ length: values }, (_, i) => Math.sin(i)) };
   };
   for (const [images, count] of [
     [[image(2, 5)], 10],
     [[image(4, 2), image(1, 3), image(3, 3)], 11],
   ] as const) {
-    const patched = patchedImages(images, { grid: Math.floor(imageSize / patchSize), patches: count });
+    const patched = patchedImages(images, {
+      patchSize,
+      positions: Math.floor(imageSize / patchSize),
+      patches: count,
+    });
     const { patches, mask, positions } = patched;
     const got = await run(tower, {
       pixel_values: new ort.Tensor('float32', Float32Array.from(await patches.data()), patches.shape),
@@ -148,4 +153,63 @@ describe('exportOnnx', () => {
       await compareTexts(all);
     });
   }
+
+  const clip = reduced(configurations['ViT-B/32']);
+  const siglip = reduced(configurations['SigLIP-B/16']);
+
+  it('refuses what is no input of the tower', async () => {
+    const { files } = await exported('refusing', clip);
+    const [image, text] = [await session(files.image), await session(files.text)];
+    const pixels = new ort.Tensor('float32', new Float32Array(3 * 16 ** 2), [1, 3, 16, 16]);
+    await expect(run(image, { pixel_values: pixels })).rejects.toThrow(/pixel_values.*Expected: 12/s);
+    const tooLong = clip.text.contextLength + 1;
+    await expect(run(text, { input_ids: longs(new Int32Array(tooLong), [1, tooLong]) })).rejects.toThrow();
+    await expect(run(text, { input_ids: longs([clip.text.vocabulary], [1, 1]) })).rejects.toThrow(/bounds/);
+  });
+
+  it('wants the padding where it counts', async () => {
+    const { files } = await exported('padded', siglip);
+    const text = await session(files.text);
+    await expect(run(text, { input_ids: longs([1, 2, 3], [1, 3]) })).rejects.toThrow(/Expected: 9/);
+  });
+
+  it('says in the metadata what the embeddings are to be done with', async () => {
+    const { model, params } = randomModel(siglip);
+    const preprocess = SIGLIP_PREPROCESS(12);
+    const files = await exportOnnx({ model, params, preprocess }, join(folder, 'metadata'));
+    const image = metadataOf(await readFile(files.image));
+    const { logitScale, logitBias } = params;
+    expect(Number(image.logit_scale)).toBeCloseTo(Math.exp(await logitScale.item()), 4);
+    expect(Number(image.logit_bias)).toBe(await logitBias?.item());
+    expect(JSON.parse(image.preprocess ?? '')).toEqual(preprocess);
+    const text = metadataOf(await readFile(files.text));
+    expect(Object.keys(text).sort()).toEqual(['context_length', 'logit_bias', 'logit_scale', 'vocabulary']);
+    expect(text).toMatchObject({ context_length: '9', vocabulary: '40' });
+  });
+
+  it('refuses a model with parameters that it does not know', async () => {
+    const { model, params } = randomModel(clip);
+    const image = { ...params.image, registers: params.image.positions.add(1) };
+    await expect(exportOnnx({ model, params: { ...params, image } }, folder)).rejects.toThrow(
+      'exportOnnx: the export does not know what these parameters do: registers',
+    );
+  });
+
+  it('names the directory that cannot be made', async () => {
+    const file = join(folder, 'a-file');
+    await writeFile(file, '');
+    await expect(exportOnnx(randomModel(clip), join(file, 'below'))).rejects.toThrow(join(file, 'below'));
+  });
 });
+
+/** Field 14 of a model, read by a decoder of others with no schema of ours. */
+function metadataOf(model: Uint8Array): Record<string, string | undefined> {
+  const entry = (tag: number, strings: string[], pbf: PbfReader) => {
+    strings[tag] = pbf.readString();
+  };
+  return new PbfReader(model).readFields<Record<string, string | undefined>>((tag, found, pbf) => {
+    if (tag !== 14) return;
+    const [, key = '', value] = pbf.readMessage<string[]>(entry, []);
+    found[key] = value;
+  }, {});
+}

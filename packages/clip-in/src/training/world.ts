@@ -14,6 +14,7 @@ import {
   type RestrictedTokenizer,
   restrict,
   type Split,
+  type Tokenizer,
   tripletAt,
   vocabularyTexts,
 } from '@clipin/data';
@@ -23,13 +24,16 @@ import { type Tensor, tensor } from '@clipin/tensor';
 /** What everything in the small world is made of. */
 export interface World {
   readonly art: Art;
-  readonly tokenizer: RestrictedTokenizer;
+  readonly tokenizer: Tokenizer;
 }
 
-/** Draws the inventory by these hands, and cuts CLIP's vocabulary to the words of the world. */
-export const openWorld = (hands: readonly Hand[]): World => ({
+/** CLIP's tokenizer, its vocabulary cut to the words of the world. */
+export const worldTokenizer = (): RestrictedTokenizer => restrict(clipTokenizer(), vocabularyTexts());
+
+/** Draws the inventory by these hands. Default of the tokenizer: {@link worldTokenizer}. */
+export const openWorld = (hands: readonly Hand[], tokenizer: Tokenizer = worldTokenizer()): World => ({
   art: loadArt(hands),
-  tokenizer: restrict(clipTokenizer(), vocabularyTexts()),
+  tokenizer,
 });
 
 /** Images with captions, and edits, as tensors. */
@@ -114,7 +118,7 @@ export interface TextBatch {
 
 /** Which captions `captionBatches` draws. */
 export interface CaptionOptions {
-  readonly tokenizer: RestrictedTokenizer;
+  readonly tokenizer: Tokenizer;
   readonly seed: number;
   readonly split: Split;
   /** Captions in a step. */

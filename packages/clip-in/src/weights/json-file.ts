@@ -15,6 +15,15 @@ export async function readJson(file: string): Promise<unknown> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
+  return parseJson(text, file);
+}
+
+/**
+ * What a text of JSON says.
+ *
+ * @throws Error naming the file if it is none
+ */
+export function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {

@@ -41,6 +41,28 @@ function oneOfTheirs(layout: Layout, shape: readonly number[]): readonly number[
   }
 }
 
+/** The shape of each of `parts` of ours of which a tensor of theirs has this shape; undefined if it cannot be of that layout. */
+export function ourShape(layout: Layout, shape: readonly number[], parts = 1): readonly number[] | undefined {
+  const [first = 1, ...others] = shape;
+  const one = parts === 1 ? shape : [first / parts, ...others];
+  switch (layout) {
+    case 'same':
+      return one;
+    case 'transposed':
+      return one.length === 2 ? [...one].reverse() : undefined;
+    case 'convolution': {
+      const [width = 0, ...patch] = one;
+      return one.length === 4 ? [patch.reduce((product, side) => product * side, 1), width] : undefined;
+    }
+    case 'leading1':
+      return one.slice(1);
+    case 'leading2':
+      return one.slice(2);
+    default:
+      return layout satisfies never;
+  }
+}
+
 /** Their elements in our order; `shape` is ours. Where the order is the same, the array is not copied. */
 export function toOurs(layout: Layout, data: Float32Array, shape: readonly number[]): Float32Array {
   if (layout === 'transposed') return transpose(data, shape[1]!, shape[0]!);

@@ -2,142 +2,171 @@
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import {
-  CLIP_PREPROCESS,
-  clipTokenizer,
-  type PreprocessOptions,
-  restoreTokenizer,
-  type Tokenizer,
-} from '@clipin/data';
-import { randomKey } from '@clipin/tensor';
-import type { ModelConfig } from '../configurations';
+import { CLIP_PREPROCESS, type PreprocessOptions, type Tokenizer } from '@clipin/data';
+import { resizePositions } from '@clipin/nn';
+import { type Device, evaluate, randomKey } from '@clipin/tensor';
+import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
-import { loadModel } from '../pretrained';
-import { fromHuggingFace } from './hugging-face-config';
-import { readJson } from './json-file';
-import { huggingFaceClip } from './names-hugging-face';
-import type { Naming } from './naming';
-import { preprocessOfHuggingFace } from './preprocess-config';
+import { loadModel, tokenizerOf } from '../pretrained';
+import { describeModel } from './describe-model';
+import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { digestOfParams, readParams } from './read-params';
-import { INDEX_FILE, safetensorsSource, shardedSource, type TensorSource } from './tensor-source';
 
 /** A model with parameters, and what belongs to it: how its texts and images are prepared. */
 export interface PretrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
   readonly tokenizer: Tokenizer;
+  /** Files from which the tokenizer was made, which saving copies. Default: none, as for CLIP's own. */
+  readonly tokenizerFiles?: readonly string[];
   readonly preprocess: PreprocessOptions;
   /** What it is called: the folder's or file's name, or the hub's id. */
   readonly name: string;
   /** A hash of the weights and the configuration, for caches: the same whatever files they came from. */
   readonly fingerprint: string;
+  /** What no file said and had to be assumed, in sentences; `config` overrules it. Default: nothing. */
+  readonly assumptions?: readonly string[];
 }
 
-/** What a layout says of a model, before the weights are read. */
-interface Described {
-  readonly config: ModelConfig;
-  readonly naming: Naming;
-  readonly tokenizer: Tokenizer;
-  readonly preprocess: PreprocessOptions;
-  open(): Promise<TensorSource>;
+/** Options of {@link loadPretrained}. */
+export interface LoadPretrainedOptions extends HubOptions {
+  /**
+   * The configuration, by name or whole. A bare state dictionary does not tell all of it, its activation for one: then the
+   * result says what was assumed. Default: what the files say, and what the shapes of the tensors tell.
+   */
+  readonly config?: ModelName | ModelConfig;
+  /** Side of the images, if not the model's own: the positions are resized, bicubic with antialias as in open_clip. */
+  readonly imageSize?: number;
+  /**
+   * Devices of the towers. A wasm device holds 4 GiB, so that of a model of a billion parameters each tower needs its own.
+   * Default: the default device, for both and the logit scale.
+   */
+  readonly devices?: { readonly image: Device; readonly text: Device };
 }
 
 /**
  * Loads a model with its tokenizer and preprocessing.
  *
- * @param source - a folder as Hugging Face's `transformers` writes it, or what `saveModel` wrote
+ * @param source - a folder of Hugging Face's `transformers` or of open_clip; a file of weights, safetensors or PyTorch's, also
+ *   OpenAI's; what `saveModel` wrote; or, if there is no such file or folder, the id of a model on the hub, `owner/name`
  * @throws Error naming the file and what does not fit; tensors that are missing, left over or of another shape are listed
  *   together
  */
-export async function loadPretrained(source: string): Promise<PretrainedModel> {
-  const found = await stat(source).catch(() => undefined);
-  if (!found) throw new Error(`${source}: there is no such file or folder`);
-  if (await isSavedModel(source)) return loadSaved(source);
-  const described = await describeFolder(source);
-  const model = dualEncoder(described.config);
-  const tensors = await described.open();
-  try {
-    const { params, digest } = await readParams(tensors, described.naming, model.init(randomKey(0)));
-    const { tokenizer, preprocess } = described;
-    return {
-      model,
-      params,
-      tokenizer,
-      preprocess,
-      name: nameOf(source),
-      fingerprint: fingerprint(model, digest),
-    };
-  } finally {
-    await tensors.close();
+export async function loadPretrained(
+  source: string,
+  { config, imageSize, devices, ...hub }: LoadPretrainedOptions = {},
+): Promise<PretrainedModel> {
+  const given = typeof config === 'string' ? named(config) : config;
+  const loaded = await loadFrom(source, given, devices, hub);
+  return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
+}
+
+async function loadFrom(
+  source: string,
+  given: ModelConfig | undefined,
+  devices: LoadPretrainedOptions['devices'],
+  hub: HubOptions,
+): Promise<PretrainedModel> {
+  if (await exists(source)) {
+    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given, devices);
   }
+  if (!isHubId(source)) {
+    throw new Error(`${source}: there is no such file or folder, and it is no id on the hub, owner/name`);
+  }
+  return { ...(await loadPublished(await fetchFromHub(source, hub), given, devices)), name: source };
 }
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
-const fingerprint = ({ config }: DualEncoder, digest: string): string =>
-  createHash('sha256').update(JSON.stringify(config)).update(digest).digest('hex');
+const fingerprint = (config: ModelConfig, digest: string): string =>
+  createHash('sha256').update(canonical(config)).update(digest).digest('hex');
 
-const nameOf = (path: string): string => basename(resolve(path));
+/** JSON that does not depend on the order in which a configuration was put together. */
+const canonical = (config: ModelConfig): string =>
+  JSON.stringify(config, (_, value: unknown) =>
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : value,
+  );
 
-const isFile = (path: string): Promise<boolean> =>
+function named(name: string): ModelConfig {
+  const found = Object.entries(configurations).find(([known]) => known === name)?.[1];
+  if (found) return found;
+  throw new Error(`there is no configuration "${name}"; there are ${Object.keys(configurations).join(', ')}`);
+}
+
+const exists = (path: string): Promise<boolean> =>
   stat(path).then(
-    (found) => found.isFile(),
+    () => true,
     () => false,
   );
 
+const nameOf = (path: string): string => basename(resolve(path));
+
 /** Files by which a checkpoint of this package, or a folder of them, is known. */
-async function isSavedModel(path: string): Promise<boolean> {
-  return (await isFile(join(path, 'checkpoint.json'))) || (await isFile(join(path, 'latest')));
-}
+const isSavedModel = async (path: string): Promise<boolean> =>
+  (await exists(join(path, 'checkpoint.json'))) || exists(join(path, 'latest'));
 
 async function loadSaved(path: string): Promise<PretrainedModel> {
   const { model, params, vocabulary } = await loadModel(path);
   return {
     model,
     params,
-    tokenizer: restoreTokenizer(clipTokenizer(), vocabulary),
+    tokenizer: tokenizerOf(vocabulary),
     preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
     name: nameOf(path),
-    fingerprint: fingerprint(model, await digestOfParams(params)),
+    fingerprint: fingerprint(model.config, await digestOfParams(params)),
   };
 }
 
-async function describeFolder(folder: string): Promise<Described> {
-  const file = join(folder, 'config.json');
-  const json = await readJson(file);
-  if (json === undefined) throw new Error(`${folder}: has no config.json`);
-  const config = fromHuggingFace(json, file);
-  const { imageSize } = config.vision;
-  const processorFile = join(folder, 'preprocessor_config.json');
-  const processor = await readJson(processorFile);
-  return {
-    config,
-    naming: huggingFaceClip,
-    tokenizer: tokenizerFor(config, clipTokenizer()),
-    preprocess:
-      processor === undefined
-        ? CLIP_PREPROCESS(imageSize)
-        : preprocessOfHuggingFace(processor, processorFile, imageSize, 'clip'),
-    open: () => openWeights(folder),
-  };
+async function loadPublished(
+  path: string,
+  given: ModelConfig | undefined,
+  devices: LoadPretrainedOptions['devices'],
+): Promise<PretrainedModel> {
+  const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
+  const model = dualEncoder(config);
+  try {
+    const { params, digest } = await readParams(source, naming, templateOf(model, devices));
+    return {
+      model,
+      params,
+      ...prepared,
+      name: nameOf(path),
+      fingerprint: fingerprint(config, digest),
+      ...(assumptions.length > 0 && { assumptions }),
+    };
+  } finally {
+    await source.close();
+  }
 }
 
-async function openWeights(folder: string): Promise<TensorSource> {
-  const single = join(folder, 'model.safetensors');
-  if (await isFile(single)) return safetensorsSource(single);
-  const index = join(folder, INDEX_FILE);
-  if (await isFile(index)) return shardedSource(index);
-  throw new Error(`${folder}: has neither model.safetensors nor ${INDEX_FILE}`);
+/** Parameters of the right shapes, each on the device where the read ones are to be. */
+function templateOf(model: DualEncoder, devices: LoadPretrainedOptions['devices']): DualEncoderParams {
+  if (!devices) return model.init(randomKey(0));
+  const template = model.init(randomKey(0, { device: devices.text }));
+  return { ...template, image: model.image.init(randomKey(0, { device: devices.image })) };
 }
 
-/** A tokenizer whose ids the text tower knows; one that says so when asked, if it does not. */
-function tokenizerFor({ text }: ModelConfig, tokenizer: Tokenizer): Tokenizer {
-  if (text.vocabulary >= tokenizer.size) return tokenizer;
+function withImageSize(loaded: PretrainedModel, imageSize: number): PretrainedModel {
+  const { model, params, preprocess } = loaded;
+  const { vision } = model.config;
+  const grid = (side: number) => Math.floor(side / vision.patchSize);
+  if (!Number.isInteger(imageSize) || grid(imageSize) < 1) {
+    throw new RangeError(
+      `loadPretrained: imageSize ${imageSize}; wants a whole number of at least a patch, ${vision.patchSize}`,
+    );
+  }
+  const config = { ...model.config, vision: { ...vision, imageSize } };
+  const [from, to] = [grid(vision.imageSize), grid(imageSize)];
+  const positions =
+    from === to
+      ? params.image.positions
+      : evaluate(resizePositions(params.image.positions, { from: [from, from], to: [to, to] }));
   return {
-    ...tokenizer,
-    encode() {
-      throw new RangeError(
-        `the text tower knows ${text.vocabulary} ids and CLIP's tokenizer has ${tokenizer.size}; this model needs a tokenizer of its own`,
-      );
-    },
+    ...loaded,
+    model: dualEncoder(config),
+    params: { ...params, image: { ...params.image, positions } },
+    preprocess: { ...preprocess, size: imageSize },
+    fingerprint: fingerprint(config, loaded.fingerprint),
   };
 }

