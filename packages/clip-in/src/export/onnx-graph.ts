@@ -33,7 +33,7 @@ message Model {
 const modelType = protobuf.parse(proto, { keepCase: true }).root.lookupType('Model');
 
 /** Of `TensorProto.DataType`. */
-const dataTypes = { f32: 1, i64: 7 } as const;
+const dataTypes: Readonly<Record<OnnxDType, number>> = { f32: 1, i64: 7 };
 const attributeTypes = { f: 1, i: 2, ints: 7 } as const;
 /** The version of the format that came with operator set 17. */
 const irVersion = 8;
@@ -41,7 +41,7 @@ const irVersion = 8;
 const external = 1;
 
 /** Element types of inputs and outputs. */
-export type OnnxDType = keyof typeof dataTypes;
+export type OnnxDType = 'f32' | 'i64';
 
 /** A shape, in which a name stands for a size that each run may choose: `['batch', 3, 224, 224]`. */
 export type OnnxShape = readonly (number | string)[];
