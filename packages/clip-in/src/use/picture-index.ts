@@ -37,7 +37,7 @@ export interface IndexedFile {
   /** Below the folder, with `/` between the parts. */
   readonly path: string;
   readonly size: number;
-  /** As in {@link PictureFile}. */
+  /** When the file was changed last, in milliseconds since 1970. */
   readonly modified: number;
   /** When the contents were read, in milliseconds since 1970. */
   readonly looked: number;
