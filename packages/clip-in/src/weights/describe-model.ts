@@ -81,9 +81,6 @@ async function findWeights(path: string): Promise<{ file: string; folder: string
   );
 }
 
-/** What of NaFlex the towers can do and a square of pixels cannot say. */
-const SQUASHED = 'pictures are squashed to a square; NaFlex’s own preprocessing keeps their shape';
-
 type Configured = Pick<DescribedModel, 'config' | 'preprocess' | 'assumptions'>;
 
 async function configOf(
@@ -103,7 +100,7 @@ async function configOf(
   if (isHuggingFace) {
     const config = given ?? fromHuggingFace(json, file);
     const preprocess = await huggingFacePreprocess(config, folder);
-    return { config, preprocess, assumptions: config.vision.naflex ? [SQUASHED] : [] };
+    return { config, preprocess, assumptions: [] };
   }
   const config = given ?? fromOpenClip(json, file, () => inferTrunk(source, naming));
   return { config, preprocess: preprocessOfOpenClip(json, file, config.vision.imageSize), assumptions: [] };
