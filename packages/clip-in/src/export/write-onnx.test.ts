@@ -67,14 +67,14 @@ describe('writeOnnx', () => {
     for (const externalFrom of [0, 1e9]) {
       const broken = graphOf({ long, short: Float32Array.of(1) });
       await expect(writeOnnx(file, broken, { externalFrom })).rejects.toThrow(
-        `writing ${file} failed: OnnxGraph: "short" of shape [3] has 1 numbers`,
+        `saving ${file} failed: OnnxGraph: "short" of shape [3] has 1 numbers`,
       );
     }
     expect(await readFile(file, 'utf8')).toBe('before');
     expect(await readdir(directory)).toEqual(['a.onnx']);
     const taken = join(directory, 'taken.onnx');
     await mkdir(join(taken, 'full'), { recursive: true });
-    await expect(writeOnnx(taken, graphOf())).rejects.toThrow(`writing ${taken} failed`);
+    await expect(writeOnnx(taken, graphOf())).rejects.toThrow(`saving ${taken} failed`);
     expect((await readdir(directory)).sort()).toEqual(['a.onnx', 'taken.onnx']);
   });
 });

@@ -2,8 +2,9 @@
  * ONNX files on disk. A model of less than a gibibyte is one file; a larger one keeps its weights in a second file beside it
  * (`image.onnx.data`), which is written weight by weight, since the format allows no message of 2 GiB.
  */
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { type WriteFile, writeFiles } from '../weights/atomic-files';
 import { type OnnxGraph, type StoredWeight, weightBytes } from './onnx-graph';
 
 /** Weights of so many bytes go into a file of their own. */
@@ -31,26 +32,24 @@ export async function writeOnnx(
   { externalFrom: limit = externalFrom }: WriteOnnxOptions = {},
 ): Promise<string[]> {
   const bytes = graph.weights.reduce((sum, { weight }) => sum + 4 * count(weight.shape), 0);
-  const data = `${file}.data`;
-  const temporary = (path: string) => join(dirname(path), `.saving-${process.pid}-${basename(path)}`);
-  try {
-    if (bytes < limit) {
-      await writing(temporary(file), async (handle) => writeAll(handle, await graph.bytes()));
-      await rename(temporary(file), file);
-      await rm(data, { force: true }); // of a larger model that was here before
-      return [file];
-    }
-    const places = new Map<string, StoredWeight>();
-    await writing(temporary(data), (handle) => writeWeights(handle, graph, basename(data), places));
-    const model = graph.encode((name) => places.get(name) as StoredWeight);
-    await writing(temporary(file), (handle) => writeAll(handle, model));
-    await rename(temporary(data), data);
-    await rename(temporary(file), file);
-    return [file, data];
-  } catch (cause) {
-    for (const path of [file, data]) await rm(temporary(path), { force: true }).catch(() => undefined);
-    throw new Error(`writing ${file} failed: ${cause instanceof Error ? cause.message : cause}`, { cause });
+  const [folder, name] = [dirname(file), basename(file)];
+  const data = `${name}.data`;
+  if (bytes < limit) {
+    const whole: WriteFile = (path) => writing(path, async (handle) => writeAll(handle, await graph.bytes()));
+    await writeFiles(folder, new Map([[name, whole]]));
+    await rm(join(folder, data), { force: true }); // of a larger model that was here before
+    return [file];
   }
+  const places = new Map<string, StoredWeight>();
+  const model = () => graph.encode((weight) => places.get(weight) as StoredWeight);
+  await writeFiles(
+    folder,
+    new Map<string, WriteFile>([
+      [data, (path) => writing(path, (handle) => writeWeights(handle, graph, data, places))],
+      [name, (path) => writing(path, (handle) => writeAll(handle, model()))],
+    ]),
+  );
+  return [file, join(folder, data)];
 }
 
 /** Writes the weights one after another, each from a page on, and notes where they are. */
