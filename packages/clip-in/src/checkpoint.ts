@@ -9,6 +9,7 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from './messageOf';
 import {
   readSafetensors,
   type TensorRecord,
@@ -238,5 +239,3 @@ const isFile = (path: string): Promise<boolean> =>
     (found) => found.isFile(),
     () => false,
   );
-
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

@@ -1,6 +1,7 @@
 /** The command `clip-in`: runs the command line, and says in one message what went wrong. */
 import { commandLine } from './commandLine';
 import { commands } from './commands';
+import { messageOf } from './messageOf';
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A reader such as `head` has had enough.
@@ -11,7 +12,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 try {
   await commandLine(commands).parseAsync();
 } catch (error) {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   console.error(process.env.DEBUG && error instanceof Error ? error : `clip-in: ${message}`);
   process.exitCode = 1;
 }

@@ -7,6 +7,7 @@ import { EDIT_KIND_NAMES, HANDS, SPLITS, TRAINING_HANDS, UNSEEN_HAND } from '@cl
 import { z } from 'zod';
 import { explain, type SchemaNode } from './configErrors';
 import { configurations, type ModelName } from './configurations';
+import { messageOf } from './messageOf';
 
 const count = () => z.int().min(1);
 const countOrNone = () => z.int().min(0);
@@ -253,5 +254,3 @@ function parseValue(text: string): unknown {
     return text;
   }
 }
-
-const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));

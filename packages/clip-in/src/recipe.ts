@@ -11,6 +11,7 @@ import { configurations, type ModelConfig, withRotaryText } from './configuratio
 import { type Encoders, encodersOf } from './evaluation/encoders';
 import { type EvaluationSets, evaluationSets, type Measurement, measure } from './evaluation/measure';
 import { openEventFile } from './eventFile';
+import { messageOf } from './messageOf';
 import { type DualEncoderParams, dualEncoder } from './model';
 import { saveModel, type TrainedModel } from './pretrained';
 import { openLog, type StepLog } from './training/log';
@@ -156,7 +157,7 @@ async function openOutput(out: string): Promise<void> {
     await mkdir(out, { recursive: true });
     await access(out, constants.W_OK);
   } catch (cause) {
-    throw new Error(`out: cannot write into ${out}: ${cause instanceof Error ? cause.message : cause}`, {
+    throw new Error(`out: cannot write into ${out}: ${messageOf(cause)}`, {
       cause,
     });
   }

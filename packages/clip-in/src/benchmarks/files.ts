@@ -10,6 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
+import { messageOf } from '../messageOf';
 import { type Skipped, SuiteError } from './suite';
 
 /** What a suite says of itself in an error. */
@@ -74,7 +75,7 @@ export async function readJson<T>(path: string, schema: z.ZodType<T>): Promise<T
     content = JSON.parse(text);
   } catch (error) {
     const size = text.length.toLocaleString('en');
-    throw new SuiteError(`${path} is no JSON (${size} characters; is it whole?): ${reasonOf(error)}`, {
+    throw new SuiteError(`${path} is no JSON (${size} characters; is it whole?): ${messageOf(error)}`, {
       cause: error,
     });
   }
@@ -106,7 +107,7 @@ export async function readJsonLines<T>(
     try {
       return [check(schema, JSON.parse(line), name(i + 1))];
     } catch (error) {
-      return [{ skipped: name(i + 1), reason: `no JSON: ${reasonOf(error)}` }];
+      return [{ skipped: name(i + 1), reason: `no JSON: ${messageOf(error)}` }];
     }
   });
 }
@@ -126,7 +127,7 @@ export async function readCsv(
     const options = { bom: true, trim: true, skip_empty_lines: true, relax_column_count: true };
     rows = parse(await readFile(path), options);
   } catch (error) {
-    throw new SuiteError(`${path} is no CSV: ${reasonOf(error)}`, { cause: error });
+    throw new SuiteError(`${path} is no CSV: ${messageOf(error)}`, { cause: error });
   }
   const header = (rows[0] ?? []).map((name) => name.toLowerCase());
   const absent = columns.filter((column) => !header.includes(column.toLowerCase()));
@@ -145,5 +146,3 @@ export async function readCsv(
     ),
   );
 }
-
-const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

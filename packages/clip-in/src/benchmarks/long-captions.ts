@@ -7,6 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, join, parse } from 'node:path';
 import { JSONParser } from '@streamparser/json';
 import { z } from 'zod';
+import { messageOf } from '../messageOf';
 import { linesOf } from './class-folders';
 import { check, findImage, locate, readJson } from './files';
 import { type CaptionedImage, type RetrievalSuite, type Skipped, SuiteError } from './suite';
@@ -113,7 +114,7 @@ async function denseItem(
     const { image, [field]: caption } = checked.record;
     return { image: String(image), caption: String(caption) };
   } catch (error) {
-    return { skipped: name, reason: error instanceof Error ? error.message : String(error) };
+    return { skipped: name, reason: messageOf(error) };
   }
 }
 
@@ -166,7 +167,7 @@ async function* firstItems(path: string, most: number): AsyncGenerator<unknown> 
     }
     if (!parser.isEnded) throw new Error('it ends too early');
   } catch (cause) {
-    throw new SuiteError(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new SuiteError(`${path}: ${messageOf(cause)}`, { cause });
   }
 }
 

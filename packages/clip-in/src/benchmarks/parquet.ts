@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { messageOf } from '../messageOf';
 import { SuiteError } from './suite';
 
 /** The parquet files in the first of several folders below a directory that has some, in the order of their names. */
@@ -45,7 +46,7 @@ export async function* readParquet(
       rowStart = rowEnd;
     }
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new SuiteError(`${path} cannot be read as parquet (is it whole?): ${reason}`, { cause: error });
   }
 }

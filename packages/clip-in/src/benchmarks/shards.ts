@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageFile } from '@clipin/data';
 import { createTarDecoder } from 'modern-tar';
+import { messageOf } from '../messageOf';
 import { SuiteError } from './suite';
 
 /** The files of one sample by their endings, in lower case. */
@@ -101,7 +102,7 @@ async function* readTar(path: string): AsyncGenerator<{ name: string; bytes: Uin
         yield { name: value.header.name, bytes };
     }
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = messageOf(cause);
     throw new SuiteError(`${path} cannot be read to its end (${why}); is it whole?`, { cause });
   } finally {
     file.destroy();

@@ -1,6 +1,7 @@
 /** From the items of a suite to the same items with the embeddings of their images, one after another; what is skipped is written down. */
 import { type ImageSource, nameOf, partsOf } from '@clipin/data';
 import { isSkipped, type Skipped, SuiteError } from '../benchmarks/suite';
+import { messageOf } from '../messageOf';
 import type { Embeds } from './embedder';
 import type { Embeddings } from './ranks';
 
@@ -113,9 +114,7 @@ async function* toldApart<T>(items: AsyncIterable<T>): AsyncGenerator<T> {
 
 /** An error of a suite as {@link SuiteError}. */
 export const suiteError = (error: unknown): SuiteError =>
-  error instanceof SuiteError
-    ? error
-    : new SuiteError(error instanceof Error ? error.message : String(error), { cause: error });
+  error instanceof SuiteError ? error : new SuiteError(messageOf(error), { cause: error });
 
 const holdsBytes = (image: ImageSource): boolean => typeof partsOf(image).file !== 'string';
 

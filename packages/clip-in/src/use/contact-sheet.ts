@@ -2,6 +2,7 @@
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
+import { messageOf } from '../messageOf';
 import { type Html, html, raw } from '../report/html';
 import type { Match } from './picture-index';
 import { SHEET_STYLE } from './sheet-style';
@@ -67,7 +68,7 @@ async function picture(path: string, alt: string, name = ''): Promise<Html> {
     const source = `data:image/webp;base64,${data.toString('base64')}`;
     return html`<img class="${name}" src="${source}" width="${info.width}" height="${info.height}" alt="${alt}">`;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     return html`<span class="lost">cannot be shown: ${reason.replace(/^Input file/, 'the file')}</span>`;
   }
 }

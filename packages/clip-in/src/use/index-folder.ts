@@ -7,6 +7,7 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageSource } from '@clipin/data';
 import type { EmbeddedImage, Embedder } from '../evaluation/embedder';
+import { messageOf } from '../messageOf';
 import {
   type FoundPictures,
   findPictures,
@@ -224,7 +225,7 @@ async function readPicture(
     const hash = createHash('sha256').update(bytes).digest('hex');
     return { file: { path, size, modified, looked, hash }, source: { name: path, bytes } };
   } catch (cause) {
-    return { path, reason: `cannot be read (${cause instanceof Error ? cause.message : cause})` };
+    return { path, reason: `cannot be read (${messageOf(cause)})` };
   }
 }
 

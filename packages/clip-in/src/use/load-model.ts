@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Tokenizer } from '@clipin/data';
+import { messageOf } from '../messageOf';
 import { smallWorldCheckpoint } from '../pretrained';
 import { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from '../weights/load-pretrained';
 import type { LogitOptions } from './classify';
@@ -83,7 +84,7 @@ function countTokens(tokenizer: Tokenizer, text: string, name: string): number {
   try {
     return tokenizer.encode(text).length;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = messageOf(cause);
     throw new Error(`the model ${name} cannot read "${text}"; ${reason}`, { cause });
   }
 }

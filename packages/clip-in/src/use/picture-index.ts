@@ -11,6 +11,7 @@ import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from 'libsql';
 import { z } from 'zod';
+import { messageOf } from '../messageOf';
 
 /** The model that an index belongs to. */
 export interface IndexModel {
@@ -290,7 +291,7 @@ function guarded<T>(directory: string, action: () => T): T {
 }
 
 function explained(directory: string, cause: unknown): Error {
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = messageOf(cause);
   const code = codeOf(cause);
   if (code === 'SQLITE_FULL') return new Error(`${directory}: the disk is full`, { cause });
   if (code === 'SQLITE_BUSY')

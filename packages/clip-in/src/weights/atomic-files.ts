@@ -4,6 +4,7 @@
  */
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { messageOf } from '../messageOf';
 
 const TEMPORARY = '.saving-';
 
@@ -25,7 +26,7 @@ export async function writeFiles(folder: string, files: ReadonlyMap<string, Writ
     for (const name of files.keys()) await rename(temporary(name), join(folder, name));
   } catch (cause) {
     await removeLeftovers(folder).catch(() => undefined);
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw new Error(`saving ${join(folder, [...files.keys()].at(-1) ?? '')} failed: ${message}`, { cause });
   }
 }

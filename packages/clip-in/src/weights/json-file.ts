@@ -1,6 +1,7 @@
 /** Files of settings, checked by a schema. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { messageOf } from '../messageOf';
 
 /**
  * A file of JSON; undefined if there is none.
@@ -27,7 +28,7 @@ export function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new Error(`${file}: is not JSON (${cause instanceof Error ? cause.message : cause})`, { cause });
+    throw new Error(`${file}: is not JSON (${messageOf(cause)})`, { cause });
   }
 }
 

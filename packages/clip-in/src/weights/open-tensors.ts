@@ -1,6 +1,7 @@
 /** Opens files of weights, one or several, whatever the format, as sources of tensors. */
 import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { messageOf } from '../messageOf';
 import { parseJson } from './json-file';
 import { listed } from './listed';
 import { openSafetensors, type TensorInfo } from './safetensors';
@@ -61,7 +62,7 @@ export async function shardedSource(index: string): Promise<TensorSource> {
   const problems: string[] = [];
   opened.forEach((result, i) => {
     if (result.status === 'fulfilled') sources.set(shards[i]!, result.value);
-    else problems.push(`  ${messageOf(result.reason, join(dirname(index), shards[i]!))}`);
+    else problems.push(`  ${whyUnread(result.reason, join(dirname(index), shards[i]!))}`);
   });
   const close = async () => {
     await Promise.all([...sources.values()].map((source) => source.close()));
@@ -96,7 +97,7 @@ function parseIndex(text: string, file: string): Map<string, string> {
   return new Map(places as [string, string][]);
 }
 
-function messageOf(reason: unknown, path: string): string {
-  if (reason instanceof Error && 'code' in reason && reason.code === 'ENOENT') return `${path}: is missing`;
-  return reason instanceof Error ? reason.message : String(reason);
+function whyUnread(reason: unknown, path: string): string {
+  const missing = reason instanceof Error && 'code' in reason && reason.code === 'ENOENT';
+  return missing ? `${path}: is missing` : messageOf(reason);
 }

@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
+import { messageOf } from '../messageOf';
 import { readAt } from './bytes';
 import {
   decodeElements,
@@ -252,7 +253,7 @@ function parseHeader(text: Uint8Array, file: string): Record<string, unknown> {
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
   } catch (cause) {
-    throw new Error(`${file}: its header is not JSON (${cause instanceof Error ? cause.message : cause})`, {
+    throw new Error(`${file}: its header is not JSON (${messageOf(cause)})`, {
       cause,
     });
   }
@@ -321,7 +322,7 @@ function decode({ name, dtype, shape }: Entry, bytes: Uint8Array<ArrayBuffer>, f
   try {
     return { dtype: storedDType(dtype), shape, data: decodeElements(dtype, bytes) };
   } catch (cause) {
-    throw new Error(`${file}: "${name}": ${cause instanceof Error ? cause.message : cause}`, { cause });
+    throw new Error(`${file}: "${name}": ${messageOf(cause)}`, { cause });
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
+import { messageOf } from '../messageOf';
 import { readAt } from './bytes';
 import { decodeElements, ELEMENT_BYTES, type StoredData, storedDType } from './elements';
 import type { StoredTensor, TensorInfo } from './safetensors';
@@ -144,7 +145,7 @@ async function naming<T>(what: string, run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (cause) {
-    const message = cause instanceof Error ? cause.message : String(cause);
+    const message = messageOf(cause);
     throw new Error(message.startsWith(what) ? message : `${what}: ${message}`, { cause });
   }
 }
