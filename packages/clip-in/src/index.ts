@@ -61,6 +61,7 @@ export {
   type Embedder,
   type EmbedderOptions,
   type EmbeddingModel,
+  TextError,
 } from './evaluation/embedder';
 export { type EncoderOptions, type Encoders, encodersOf } from './evaluation/encoders';
 export {
@@ -195,5 +196,6 @@ export { type Query, type SearchOptions, searchIndex } from './use/search-index'
 // Published weights
 export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';
+export type { TowerDevices } from './weights/place-towers';
 export type { StoredData, StoredDType, StoredTensor, TensorRecord } from './weights/safetensors';
 export { saveHuggingFace, saveOpenClip } from './weights/save-pretrained';

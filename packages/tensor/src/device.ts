@@ -49,19 +49,23 @@ function blasOfEnvironment(): boolean {
  * @returns the device; its `description` says what was found
  * @throws Error naming what was tried when the device that was asked for is not to be had
  */
-export async function init(options: InitOptions = {}): Promise<Device> {
+export const init = async (options: InitOptions = {}): Promise<Device> =>
+  setDefaultDevice(await startDevice(options));
+
+/** Starts a device as {@link init} does, and leaves the default as it is: a second one, for what the first has no room for. */
+export async function startDevice(options: InitOptions = {}): Promise<Device> {
   const name = requested(options);
   const ofWasm = {
     ...(options.threads !== undefined && { threads: options.threads }),
     blas: options.blas ?? blasOfEnvironment(),
   };
-  if (name === 'reference') return setDefaultDevice(createReferenceDevice());
-  if (name === 'wasm') return setDefaultDevice(await createWasmDevice(ofWasm));
-  if (name === 'webgpu') return setDefaultDevice(await createWebgpuDevice({ adapter: 'any' }));
+  if (name === 'reference') return createReferenceDevice();
+  if (name === 'wasm') return await createWasmDevice(ofWasm);
+  if (name === 'webgpu') return await createWebgpuDevice({ adapter: 'any' });
   try {
-    return setDefaultDevice(await createWebgpuDevice({ adapter: 'hardware' }));
+    return await createWebgpuDevice({ adapter: 'hardware' });
   } catch {
-    return setDefaultDevice(await createWasmDevice(ofWasm)); // no hardware adapter: the documented default
+    return await createWasmDevice(ofWasm); // no hardware adapter: the documented default
   }
 }
 

@@ -26,6 +26,7 @@ export {
   type InitOptions,
   init,
   setDefaultDevice,
+  startDevice,
 } from './device';
 export {
   all,

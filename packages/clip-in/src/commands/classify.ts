@@ -51,8 +51,8 @@ async function classify(images: readonly string[], flags: Flags): Promise<void> 
   const templates = flags.template ?? ['{}'];
   // Before time is spent.
   const prompts = promptsOf(labels, templates);
-  await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadForUse(flags.model);
+  await withDevice(flags, async ({ signal, another }) => {
+    const pretrained = await loadForUse(flags.model, { another });
     for (const warning of cutTexts(pretrained, prompts)) console.error(`warning: ${warning}`);
     const embedder = createEmbedder(pretrained, { signal });
     const sorter = await classifier(embedder, { labels, templates, logits: await logitsOf(pretrained) });

@@ -46,7 +46,7 @@ export const convertCommand =
       .option('--revision <name>', 'a branch, tag or commit on the hub')
       .action((source: string, target: string, { to, model, revision, ...flags }: Flags) => {
         const load = { ...(model && { config: model }), ...(revision !== undefined && { revision }) };
-        return withDevice(flags, () => run({ source, target, to, load }));
+        return withDevice(flags, ({ another }) => run({ source, target, to, load: { ...load, another } }));
       });
     addDeviceOptions(command);
   };

@@ -118,6 +118,7 @@ const run = async (
     out,
     cache: join(out, 'embeddings'),
     device,
+    another: () => Promise.reject(new Error('one device is enough')),
     signal: more.signal ?? new AbortController().signal,
   });
   return { out, results: await read(out) };
@@ -233,6 +234,7 @@ describe('clip-in eval --suite', () => {
       out,
       cache: join(out, 'embeddings'),
       device,
+      another: () => Promise.reject(new Error('one device is enough')),
       signal: stop.signal,
     });
     write.mockImplementation(() => true);

@@ -36,13 +36,13 @@ export interface EvalSuitesOptions extends Started {
 
 /** Runs the suites, one after another; writes what there is after each. */
 export async function runEvalSuites(options: EvalSuitesOptions): Promise<void> {
-  const { model: source, data, out, cache, device, signal } = options;
+  const { model: source, data, out, cache, device, signal, another } = options;
   const chosen = suitesNamed(options.suites);
   if (!existsSync(data)) throw new Error(`--data ${data}: there is no such directory`);
   await mkdir(out, { recursive: true }).catch((cause: Error) => {
     throw new Error(`--out ${out}: ${cause.message}`, { cause });
   });
-  const pretrained = await loadNamed(source);
+  const pretrained = await loadNamed(source, { another });
   const embedder = createEmbedder(pretrained, { cache, signal });
   const results: TimedResult[] = [];
   const failures: SuiteFailure[] = [];

@@ -18,8 +18,8 @@ export const exportCommand = (): AddCommand => (program) => {
     .argument('<model>', MODEL_HELP)
     .argument('<directory>', 'for the files; made if it is not there')
     .action((model: string, directory: string, flags: DeviceFlags) =>
-      withDevice(flags, async () => {
-        const { all } = await exportOnnx(await loadNamed(model), directory);
+      withDevice(flags, async ({ another }) => {
+        const { all } = await exportOnnx(await loadNamed(model, { another }), directory);
         for (const path of all) console.log(path);
       }),
     );

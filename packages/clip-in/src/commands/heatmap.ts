@@ -30,8 +30,8 @@ export const heatmapCommand = (): AddCommand => (program) => {
 
 async function heatmap(image: string, text: string, { model: source, out, ...flags }: Flags): Promise<void> {
   await checkFolderOf('--out', out);
-  await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadForUse(source);
+  await withDevice(flags, async ({ signal, another }) => {
+    const pretrained = await loadForUse(source, { another });
     for (const warning of cutTexts(pretrained, [text])) console.error(`warning: ${warning}`);
     const maps = await heatMaps(pretrained, createEmbedder(pretrained, { signal }), image, text);
     const { preprocess, name } = pretrained;

@@ -35,8 +35,8 @@ export const indexCommand = (): AddCommand => (program) => {
 
 async function index(folder: string, { model: source, index: directory, ...flags }: Flags): Promise<void> {
   await checkFolder(folder);
-  await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadForUse(source);
+  await withDevice(flags, async ({ signal, another }) => {
+    const pretrained = await loadForUse(source, { another });
     const embedder = createEmbedder(pretrained, { signal });
     const model = indexModelOf(pretrained, source);
     let bar: ReturnType<typeof startProgress> | undefined;

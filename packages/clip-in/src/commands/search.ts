@@ -52,8 +52,8 @@ async function search(text: string | undefined, flags: Flags): Promise<void> {
   if (flags.html !== undefined) await checkFolderOf('--html', flags.html);
   using index = await openIndex(flags.index);
   const { folder, model, complete } = index.description;
-  await withDevice(flags, async ({ signal }) => {
-    const pretrained = await loadForUse(flags.model ?? model.source);
+  await withDevice(flags, async ({ signal, another }) => {
+    const pretrained = await loadForUse(flags.model ?? model.source, { another });
     checkModel(index, indexModelOf(pretrained, flags.model ?? model.source));
     if (!complete)
       console.error('warning: the index is not complete; "clip-in index" on the same folder goes on with it');

@@ -5,7 +5,7 @@
 
 import { access, constants } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Device, destroyDevice, init } from '@clipin/tensor';
+import { type Device, destroyDevice, init, startDevice } from '@clipin/tensor';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Config, type ConfigInput, loadConfig } from '../config';
 
@@ -17,6 +17,8 @@ export interface Started {
   readonly device: Device;
   /** Aborted by Ctrl-C: save and return soon. A second Ctrl-C ends the process at once. */
   readonly signal: AbortSignal;
+  /** Starts one more such device, for a model that is too large for one; it is printed, and stopped afterwards. */
+  readonly another: () => Promise<Device>;
 }
 
 /** What a command with settings gets. */
@@ -116,19 +118,24 @@ async function start(
 ): Promise<void> {
   const interrupted = new AbortController();
   const release = onInterrupt(interrupted);
-  const device = await init({
-    ...(name !== 'auto' && { device: name }),
-    ...(threads !== null && { threads }),
-  });
+  const options = { ...(name !== 'auto' && { device: name }), ...(threads !== null && { threads }) };
+  const device = await init(options);
+  const devices = [device];
+  const another = async (): Promise<Device> => {
+    const more = await startDevice(options);
+    devices.push(more);
+    announce(`device for the text tower: ${more.description}`);
+    return more;
+  };
   try {
     announce(`device: ${device.description}`);
-    await command({ device, signal: interrupted.signal });
+    await command({ device, signal: interrupted.signal, another });
   } catch (error) {
     // A command that has nothing to keep ends with what it was aborted by.
     if (!interrupted.signal.aborted || error !== interrupted.signal.reason) throw error;
   } finally {
     release();
-    destroyDevice(device);
+    for (const started of devices) destroyDevice(started);
   }
   if (interrupted.signal.aborted) process.exitCode = 130;
 }

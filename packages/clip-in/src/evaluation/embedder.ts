@@ -15,6 +15,7 @@ import {
 } from '@clipin/data';
 import type { Preparation } from '../benchmarks/suite';
 import type { TextConfig } from '../configurations';
+import { messageOf } from '../messageOf';
 import type { DualEncoder, DualEncoderParams } from '../model';
 import {
   type EmbeddingKey,
@@ -72,10 +73,19 @@ export interface Embedder {
     sources: Iterable<ImageSource> | AsyncIterable<ImageSource>,
     change?: Preparation,
   ): AsyncIterable<EmbeddedImage>;
-  /** `[texts, width]`, unit rows. A text that is too long for the model is cut, its end token kept. */
+  /**
+   * `[texts, width]`, unit rows. A text that is too long for the model is cut, its end token kept.
+   *
+   * @throws TextError naming the words that the model does not know
+   */
   texts(texts: readonly string[]): Promise<Float32Array>;
   /** Closes the cache. */
   close(): void;
+}
+
+/** A text that a model cannot read at all, since it has a word outside of the model's cut vocabulary. */
+export class TextError extends Error {
+  override readonly name = 'TextError';
 }
 
 /** What computes embeddings, without what is told of it. */
@@ -177,9 +187,17 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
     yield* await release();
   }
 
+  const encoded = (list: readonly string[], length: number): Int32Array => {
+    try {
+      return encodeTexts(tokenizer, list, length);
+    } catch (cause) {
+      throw new TextError(messageOf(cause), { cause });
+    }
+  };
+
   async function texts(list: readonly string[]): Promise<Float32Array> {
     const { contextLength } = model.config.text;
-    const ids = encodeTexts(tokenizer, list, contextLength);
+    const ids = encoded(list, contextLength);
     const rowOf = (text: number) => ids.subarray(text * contextLength, (text + 1) * contextLength);
     // A full row may be that of a text that just fits.
     const full = list.filter((_, i) => rowOf(i).at(-1) === tokenizer.end);

@@ -1,7 +1,7 @@
 /** A model as functions from pixels and ids to embeddings on the host, any number of them at a time. */
 import type { NaflexImage } from '@clipin/data';
 import { type PatchedImages, patchedImages } from '@clipin/nn';
-import { jit, type Tensor, tensor } from '@clipin/tensor';
+import { type Device, jit, type Tensor, tensor } from '@clipin/tensor';
 import type { DualEncoder, DualEncoderParams } from '../model';
 import { gridOf, mostPatches } from './prepared-images';
 
@@ -42,8 +42,12 @@ export function encodersOf(
     width: config.embedding,
     contextLength: config.text.contextLength,
     images: (pixels) =>
-      inBatches(pixels, [rowsAtOnce, imageSize, imageSize, 3], config.embedding, (rows) =>
-        embedImages(params.image, rows),
+      inBatches(
+        deviceOf(params).image,
+        pixels,
+        [rowsAtOnce, imageSize, imageSize, 3],
+        config.embedding,
+        (rows) => embedImages(params.image, rows),
       ),
     async patches(images) {
       const { patchSize } = config.vision;
@@ -55,6 +59,7 @@ export function encodersOf(
           patchSize,
           positions: gridOf(config.vision),
           patches: mostPatches(config.vision),
+          device: deviceOf(params).image,
         });
         using embedded = embedImages(params.image, patched);
         const values = await embedded.data();
@@ -64,11 +69,20 @@ export function encodersOf(
       return result;
     },
     texts: (ids, length) =>
-      inBatches(ids, [rowsAtOnce, length], config.embedding, (rows) => embedTexts(params.text, rows)),
+      inBatches(deviceOf(params).text, ids, [rowsAtOnce, length], config.embedding, (rows) =>
+        embedTexts(params.text, rows),
+      ),
   });
 }
 
+/** Where the towers are, which may be two places. */
+export const deviceOf = ({ image, text }: DualEncoderParams): { image: Device; text: Device } => ({
+  image: image.patches.weight.device,
+  text: text.tokens.weight.device,
+});
+
 async function inBatches(
+  device: Device,
   data: Float32Array | Int32Array,
   [rowsAtOnce, ...row]: readonly [number, ...number[]],
   width: number,
@@ -86,7 +100,7 @@ async function inBatches(
         ? new Float32Array(rowsAtOnce * length)
         : new Int32Array(rowsAtOnce * length);
     filled.set(some);
-    using rows = tensor(filled, [rowsAtOnce, ...row]);
+    using rows = tensor(filled, [rowsAtOnce, ...row], { device });
     using embedded = embed(rows);
     const values = await embedded.data();
     result.set(values.subarray(0, Math.min(rowsAtOnce, count - start) * width), start * width);

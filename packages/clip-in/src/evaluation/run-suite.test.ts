@@ -1,5 +1,6 @@
 import { ImageError, type ImageSource, nameOf } from '@clipin/data';
 import { init } from '@clipin/tensor';
+import { encode } from 'fast-png';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type {
   Answer,
@@ -10,7 +11,9 @@ import type {
   Skipped,
 } from '../benchmarks/suite';
 import { SuiteError } from '../benchmarks/suite';
-import type { Embedder } from './embedder';
+import { smallWorldCheckpoint } from '../pretrained';
+import { loadPretrained } from '../weights/load-pretrained';
+import { createEmbedder, type Embedder } from './embedder';
 import { runSuite } from './run-suite';
 
 beforeAll(() => init({ device: 'wasm', threads: 1 }).then(() => undefined));
@@ -64,6 +67,20 @@ const question = (id: string, images: readonly ImageSource[], texts: readonly st
   id,
   images,
   texts,
+});
+
+it('fails alone where the model does not know a word', async () => {
+  const bytes = encode({ width: 1, height: 1, data: new Uint8Array(3), channels: 3, depth: 8 });
+  const small = createEmbedder(await loadPretrained(smallWorldCheckpoint));
+  const suite = questions([question('a', [{ name: 'a.png', bytes }], ['a hippogriff'])]);
+  const error = await runSuite(suite, '.', small).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(SuiteError);
+  expect((error as SuiteError).message).toMatch(
+    /"hippogriff" in "a hippogriff" is outside the cut vocabulary/,
+  );
+  const lost = { ...embedder(), texts: () => Promise.reject(new Error('the device is lost')) };
+  const other = await runSuite(suite, '.', lost).catch((thrown: unknown) => thrown);
+  expect(other).not.toBeInstanceOf(SuiteError);
 });
 
 it('prepares images in the way of the suite', async () => {

@@ -2,7 +2,7 @@
 import type { ImageSource } from '@clipin/data';
 import { type Figures, type Skipped, type Suite, SuiteError } from '../benchmarks/suite';
 import { askClassification, LABELLED_IMAGES } from './classification';
-import type { Embedder, Embeds } from './embedder';
+import { type Embedder, type Embeds, TextError } from './embedder';
 import { askQuestions, QUESTION_IMAGES } from './questions';
 import { askRetrieval, RETRIEVAL_IMAGES } from './retrieval';
 import { measured, suiteError, Tally } from './stream';
@@ -84,11 +84,14 @@ export async function runSuite(
   };
 }
 
-/** The embedder, which prepares images in the way of a suite. */
+/** The embedder, which prepares images in the way of a suite. A text that it cannot read fails the suite alone. */
 const preparing = ({ width, images, texts }: Embedder, { prepare }: Suite): Embeds => ({
   width,
   images: (sources) => images(sources, prepare),
-  texts,
+  texts: (list) =>
+    texts(list).catch((error: unknown) => {
+      throw error instanceof TextError ? suiteError(error) : error;
+    }),
 });
 
 function nothingLeft(suite: Suite, directory: string, skipped: readonly Skipped[]): SuiteError {

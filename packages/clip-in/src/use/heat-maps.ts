@@ -7,8 +7,9 @@
  */
 import type { ImageSource } from '@clipin/data';
 import { type PatchedImages, patchedImages } from '@clipin/nn';
-import { type Tensor, tensor } from '@clipin/tensor';
+import { type Device, type Tensor, tensor } from '@clipin/tensor';
 import type { Embedder } from '../evaluation/embedder';
+import { deviceOf } from '../evaluation/encoders';
 import { gridOf, mostPatches, type PreparedImage, prepareImage } from '../evaluation/prepared-images';
 import type { PretrainedModel } from '../weights/load-pretrained';
 
@@ -47,7 +48,10 @@ export async function heatMaps(
   const { vision } = model.config;
   const { imageSize, patchSize, pool, heads } = vision;
   const prepared = await prepareImage(vision, image, preprocess);
-  const { embedding, patches, attention } = model.image.features(params.image, inputOf(prepared, vision));
+  const { embedding, patches, attention } = model.image.features(
+    params.image,
+    inputOf(prepared, vision, deviceOf(params).image),
+  );
   const [whole, parts, looks] = [await embedding.data(), await patches.data(), await attention.data()];
   const words = await embedder.texts([text]);
   const square = prepared instanceof Float32Array;
@@ -69,10 +73,15 @@ export async function heatMaps(
 
 type VisionConfig = PretrainedModel['model']['config']['vision'];
 
-function inputOf(prepared: PreparedImage, vision: VisionConfig): Tensor | PatchedImages {
+function inputOf(prepared: PreparedImage, vision: VisionConfig, device: Device): Tensor | PatchedImages {
   const { imageSize, patchSize } = vision;
-  if (prepared instanceof Float32Array) return tensor(prepared, [1, imageSize, imageSize, 3]);
-  return patchedImages([prepared], { patchSize, positions: gridOf(vision), patches: mostPatches(vision) });
+  if (prepared instanceof Float32Array) return tensor(prepared, [1, imageSize, imageSize, 3], { device });
+  return patchedImages([prepared], {
+    patchSize,
+    positions: gridOf(vision),
+    patches: mostPatches(vision),
+    device,
+  });
 }
 
 type Values = Awaited<ReturnType<Tensor['data']>>;

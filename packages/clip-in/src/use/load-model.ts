@@ -34,8 +34,11 @@ export async function loadNamed(
  * The same for pictures as people have them: turned upright as a camera says, which the reference code of benchmarks does
  * not do.
  */
-export async function loadForUse(source: string): Promise<PretrainedModel> {
-  const pretrained = await loadNamed(source);
+export async function loadForUse(
+  source: string,
+  options: LoadPretrainedOptions = {},
+): Promise<PretrainedModel> {
+  const pretrained = await loadNamed(source, options);
   return { ...pretrained, preprocess: { ...pretrained.preprocess, orient: true } };
 }
 

@@ -4,12 +4,13 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { CLIP_PREPROCESS, type PreprocessOptions, type Tokenizer } from '@clipin/data';
 import { resizePositions } from '@clipin/nn';
-import { type Device, evaluate, randomKey } from '@clipin/tensor';
+import { type Device, defaultDevice, evaluate, randomKey } from '@clipin/tensor';
 import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
 import { loadModel, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
 import { fetchFromHub, type HubOptions, isHubId } from './hub';
+import { placeTowers, type TowerDevices } from './place-towers';
 import { digestOfParams, readParams } from './read-params';
 
 /** A model with parameters, and what belongs to it: how its texts and images are prepared. */
@@ -37,11 +38,13 @@ export interface LoadPretrainedOptions extends HubOptions {
   readonly config?: ModelName | ModelConfig;
   /** Side of the images, if not the model's own: the positions are resized, bicubic with antialias as in open_clip. */
   readonly imageSize?: number;
+  /** Devices of the towers; the logit scale is on the text's. Default: the default device for both, if it has room for them. */
+  readonly devices?: TowerDevices;
   /**
-   * Devices of the towers. A wasm device holds 4 GiB, so that of a model of a billion parameters each tower needs its own.
-   * Default: the default device, for both and the logit scale.
+   * Starts one more device, for the text tower where the default device has no room for both: wasm, and a model of about a
+   * billion parameters. Whoever starts it stops it. Default: such a model is refused.
    */
-  readonly devices?: { readonly image: Device; readonly text: Device };
+  readonly another?: () => Promise<Device>;
 }
 
 /**
@@ -54,26 +57,32 @@ export interface LoadPretrainedOptions extends HubOptions {
  */
 export async function loadPretrained(
   source: string,
-  { config, imageSize, devices, ...hub }: LoadPretrainedOptions = {},
+  { config, imageSize, devices, another, ...hub }: LoadPretrainedOptions = {},
 ): Promise<PretrainedModel> {
   const given = typeof config === 'string' ? named(config) : config;
-  const loaded = await loadFrom(source, given, devices, hub);
+  const loaded = await loadFrom(source, given, { devices, another }, hub);
   return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
+}
+
+/** Where towers go: where the caller says, or where there is room. */
+interface Placing {
+  readonly devices: TowerDevices | undefined;
+  readonly another: (() => Promise<Device>) | undefined;
 }
 
 async function loadFrom(
   source: string,
   given: ModelConfig | undefined,
-  devices: LoadPretrainedOptions['devices'],
+  placing: Placing,
   hub: HubOptions,
 ): Promise<PretrainedModel> {
   if (await exists(source)) {
-    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given, devices);
+    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given, placing);
   }
   if (!isHubId(source)) {
     throw new Error(`${source}: there is no such file or folder, and it is no id on the hub, owner/name`);
   }
-  return { ...(await loadPublished(await fetchFromHub(source, hub), given, devices)), name: source };
+  return { ...(await loadPublished(await fetchFromHub(source, hub), given, placing)), name: source };
 }
 
 /** The weights alone do not say what is computed with them: `gelu` and `quickGelu` have the same. */
@@ -121,11 +130,12 @@ async function loadSaved(path: string): Promise<PretrainedModel> {
 async function loadPublished(
   path: string,
   given: ModelConfig | undefined,
-  devices: LoadPretrainedOptions['devices'],
+  placing: Placing,
 ): Promise<PretrainedModel> {
   const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
   const model = dualEncoder(config);
   try {
+    const devices = placing.devices ?? (await placeTowers(model, defaultDevice(), placing.another));
     const { params, digest } = await readParams(source, naming, templateOf(model, devices));
     return {
       model,
@@ -141,8 +151,7 @@ async function loadPublished(
 }
 
 /** Parameters of the right shapes, each on the device where the read ones are to be. */
-function templateOf(model: DualEncoder, devices: LoadPretrainedOptions['devices']): DualEncoderParams {
-  if (!devices) return model.init(randomKey(0));
+function templateOf(model: DualEncoder, devices: TowerDevices): DualEncoderParams {
   const template = model.init(randomKey(0, { device: devices.text }));
   return { ...template, image: model.image.init(randomKey(0, { device: devices.image })) };
 }

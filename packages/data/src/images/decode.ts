@@ -85,7 +85,9 @@ async function attempt<T>(name: string, work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (cause) {
     // libvips names the function that failed, then what it met; nothing of the picture is shown in its stead.
-    const message = cause instanceof Error ? cause.message.trim().replace(/\s+/g, ' ') : String(cause);
+    // It says so again for every part that is broken.
+    const lines = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+    const message = [...new Set(lines.map((line) => line.trim()))].filter((line) => line !== '').join(' ');
     throw new ImageError(name, `cannot be decoded: ${message}`, { cause });
   }
 }
