@@ -10,6 +10,7 @@ import type { ModelConfig } from '../configurations';
 import { smallWorldCheckpoint } from '../pretrained';
 import expected from './fixtures/expected.json';
 import { loadPretrained, type PretrainedModel } from './load-pretrained';
+import { narrow } from './narrow.test-helpers';
 import { saveHuggingFace } from './save-pretrained';
 
 const fixture = (path: string): string => fileURLToPath(new URL(`./fixtures/${path}`, import.meta.url));
@@ -45,29 +46,6 @@ function difference(got: readonly number[], wanted: readonly number[]): number {
   return Math.max(...got.map((value, i) => Math.abs(value - wanted[i]!)));
 }
 
-/** What shapes do not tell of the two files whose heads are narrower than OpenAI's. */
-const narrow: ModelConfig = {
-  embedding: 12,
-  vision: {
-    imageSize: 8,
-    patchSize: 4,
-    width: 16,
-    depth: 2,
-    heads: 2,
-    activation: 'quickGelu',
-    pool: 'class',
-  },
-  text: {
-    vocabulary: 40,
-    contextLength: 30,
-    width: 16,
-    depth: 2,
-    heads: 2,
-    activation: 'quickGelu',
-    positions: 'stretched',
-  },
-};
-
 const layouts: Record<keyof typeof expected, { path?: string; config?: ModelConfig }> = {
   'hugging-face-f32': {},
   'hugging-face-f16-sharded': {},
@@ -78,17 +56,16 @@ const layouts: Record<keyof typeof expected, { path?: string; config?: ModelConf
   'open-clip-training': {
     path: 'open-clip-training.pt',
     config: {
-      ...narrow,
-      vision: { ...narrow.vision, activation: 'gelu' },
-      text: { ...narrow.text, contextLength: 10, activation: 'gelu', positions: 'absolute' },
+      ...narrow({ activation: 'gelu' }),
+      vision: { ...narrow().vision, activation: 'gelu' },
     },
   },
   'openai-f16': { path: 'openai-f16.pt' },
   'openai-torchscript': { path: 'openai-torchscript.pt' },
-  'long-clip': { path: 'long-clip.pt', config: narrow },
+  'long-clip': { path: 'long-clip.pt', config: narrow({ positions: 'stretched', contextLength: 30 }) },
   'clip-in': {
     path: 'clip-in.pt',
-    config: { ...narrow, text: { ...narrow.text, positions: 'rotary', activation: 'gelu' } },
+    config: narrow({ positions: 'rotary', contextLength: 30, activation: 'gelu' }),
   },
 };
 
@@ -192,7 +169,7 @@ describe('what belongs to a model', () => {
   it('a fingerprint of weights and configuration', async () => {
     const [gelu, quick] = await Promise.all(
       ['gelu' as const, 'quickGelu' as const].map((activation) => {
-        const { path = '', config = narrow } = layouts['open-clip-training'];
+        const { path = '', config = narrow() } = layouts['open-clip-training'];
         return loadPretrained(fixture(path), { config: { ...config, text: { ...config.text, activation } } });
       }),
     );

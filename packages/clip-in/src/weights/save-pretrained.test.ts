@@ -13,6 +13,7 @@ import { writeFiles } from './atomic-files';
 import { fromHuggingFace, toHuggingFace } from './hugging-face-config';
 import { loadPretrained, type PretrainedModel } from './load-pretrained';
 import { huggingFaceClip } from './names-hugging-face';
+import { narrow } from './narrow.test-helpers';
 import { fromOpenClip, toOpenClip } from './open-clip-config';
 import { readSafetensors } from './safetensors';
 import { saveHuggingFace, saveOpenClip } from './save-pretrained';
@@ -105,29 +106,6 @@ describe('round trip', () => {
     const caption = 'a red apple left of a cat';
     expect(tokenizer.encode(caption)).toEqual(loaded.tokenizer.encode(caption));
   });
-});
-
-const narrow = (text: Partial<ModelConfig['text']>): ModelConfig => ({
-  embedding: 12,
-  vision: {
-    imageSize: 8,
-    patchSize: 4,
-    width: 16,
-    depth: 2,
-    heads: 2,
-    activation: 'quickGelu',
-    pool: 'class',
-  },
-  text: {
-    vocabulary: 40,
-    contextLength: 10,
-    width: 16,
-    depth: 2,
-    heads: 2,
-    activation: 'quickGelu',
-    positions: 'absolute',
-    ...text,
-  },
 });
 
 describe('what is written is what PyTorch writes', () => {
