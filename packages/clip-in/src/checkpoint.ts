@@ -9,7 +9,7 @@
  */
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from './messageOf';
+import { messageOf } from './thrown';
 import {
   readSafetensors,
   type TensorRecord,

@@ -1,7 +1,7 @@
 /** The command `clip-in`: runs the command line, and says in one message what went wrong. */
 import { commandLine } from './commandLine';
 import { commands } from './commands';
-import { messageOf } from './messageOf';
+import { messageOf } from './thrown';
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // A reader such as `head` has had enough.

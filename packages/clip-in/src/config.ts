@@ -7,7 +7,7 @@ import { EDIT_KIND_NAMES, HANDS, SPLITS, TRAINING_HANDS, UNSEEN_HAND } from '@cl
 import { z } from 'zod';
 import { explain, type SchemaNode } from './configErrors';
 import { configurations, type ModelName } from './configurations';
-import { messageOf } from './messageOf';
+import { messageOf } from './thrown';
 
 const count = () => z.int().min(1);
 const countOrNone = () => z.int().min(0);

@@ -11,9 +11,9 @@ import { configurations, type ModelConfig, withRotaryText } from './configuratio
 import { type Encoders, encodersOf } from './evaluation/encoders';
 import { type EvaluationSets, evaluationSets, type Measurement, measure } from './evaluation/measure';
 import { openEventFile } from './eventFile';
-import { messageOf } from './messageOf';
 import { type DualEncoderParams, dualEncoder } from './model';
 import { saveModel, type TrainedModel } from './pretrained';
+import { messageOf } from './thrown';
 import { openLog, type StepLog } from './training/log';
 import { type Metrics, runStage, type Stage, type StageResult } from './training/loop';
 import { checkSameSettings } from './training/resume';

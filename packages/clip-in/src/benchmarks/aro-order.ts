@@ -14,7 +14,6 @@ import { randomAt } from '@clipin/data';
 import { z } from 'zod';
 import { isHighest, sharesOf } from '../metrics';
 import { check, findImage, locate, readJson } from './files';
-import { cleanCaption, shuffledCaptions } from './shuffled-captions';
 import type { Answer, Figures, Question, QuestionSuite, Skipped } from './suite';
 
 const optionsSchema = z.object({ image: z.string().min(1), caption_options: z.array(z.string()).min(2) });
@@ -82,6 +81,8 @@ async function* withShuffles(
   roots: readonly string[],
   name: string,
 ): AsyncGenerator<Question | Skipped> {
+  // Only now, since loading the lexicon of its tagger takes longer than loading all the rest of this package's parts.
+  const { cleanCaption, shuffledCaptions } = await import('./shuffled-captions');
   for (const [i, item] of items.entries()) {
     const checked = check(captionsSchema, item, `image ${i}`);
     if ('skipped' in checked) {

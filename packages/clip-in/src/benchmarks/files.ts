@@ -10,7 +10,7 @@ import { readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { parse } from 'csv-parse/sync';
 import { z } from 'zod';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import { type Skipped, SuiteError } from './suite';
 
 /** What a suite says of itself in an error. */

@@ -7,7 +7,7 @@ import { readdir } from 'node:fs/promises';
 import { basename, join, parse } from 'node:path';
 import { JSONParser } from '@streamparser/json';
 import { z } from 'zod';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import { linesOf } from './class-folders';
 import { check, findImage, locate, readJson } from './files';
 import { type CaptionedImage, type RetrievalSuite, type Skipped, SuiteError } from './suite';

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import { SuiteError } from './suite';
 
 /** The parquet files in the first of several folders below a directory that has some, in the order of their names. */

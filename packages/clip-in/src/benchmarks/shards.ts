@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageFile } from '@clipin/data';
 import { createTarDecoder } from 'modern-tar';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import { SuiteError } from './suite';
 
 /** The files of one sample by their endings, in lower case. */

@@ -15,8 +15,9 @@ import {
 } from '@clipin/data';
 import type { Preparation } from '../benchmarks/suite';
 import type { TextConfig } from '../configurations';
-import { messageOf } from '../messageOf';
+import { joined } from '../joined';
 import type { DualEncoder, DualEncoderParams } from '../model';
+import { messageOf } from '../thrown';
 import {
   type EmbeddingKey,
   type EmbeddingStore,
@@ -268,17 +269,6 @@ function known(store: EmbeddingStore, key: EmbeddingKey): Float32Array {
   if (!row)
     throw new Error('an embedding that was just kept cannot be read again; the disk of the cache is damaged');
   return row;
-}
-
-/** Rows behind one another. */
-function joined(rows: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0));
-  let at = 0;
-  for (const row of rows) {
-    all.set(row, at);
-    at += row.length;
-  }
-  return all;
 }
 
 /** Works on the next items while the first ones are taken, in their order. */

@@ -12,6 +12,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, fdatasyncSync, mkdirSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32c } from '../eventFile';
+import { codeOf, messageOf } from '../thrown';
 
 /** Rows by key. */
 export interface EmbeddingStore {
@@ -185,12 +186,9 @@ function writeWhole(file: number, bytes: Buffer, at: number): void {
 }
 
 function failure(folder: string, cause: unknown): Error {
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   const why =
-    code === 'ENOSPC'
+    codeOf(cause) === 'ENOSPC'
       ? 'the disk is full; what was kept before is good, so make room, or name another directory, and run again'
-      : cause instanceof Error
-        ? cause.message
-        : String(cause);
+      : messageOf(cause);
   return new Error(`embeddings cannot be kept in ${folder}: ${why}`, { cause });
 }

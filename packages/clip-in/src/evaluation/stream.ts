@@ -1,7 +1,7 @@
 /** From the items of a suite to the same items with the embeddings of their images, one after another; what is skipped is written down. */
 import { type ImageSource, nameOf, partsOf } from '@clipin/data';
 import { isSkipped, type Skipped, SuiteError } from '../benchmarks/suite';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import type { Embeds } from './embedder';
 import type { Embeddings } from './ranks';
 

@@ -2,8 +2,8 @@
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import sharp from 'sharp';
-import { messageOf } from '../messageOf';
 import { type Html, html, raw } from '../report/html';
+import { messageOf } from '../thrown';
 import type { Match } from './picture-index';
 import { SHEET_STYLE } from './sheet-style';
 

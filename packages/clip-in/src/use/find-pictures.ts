@@ -2,6 +2,7 @@
 import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { codeOf } from '../thrown';
 
 /** Endings of the names of picture files. */
 export const PICTURE_ENDINGS = ['.jpg', '.jpeg', '.png', '.webp', '.gif', '.avif', '.tif', '.tiff'] as const;
@@ -48,7 +49,7 @@ export async function findPictures(folder: string, without?: string): Promise<Fo
 
   const visit = async (below: string): Promise<void> => {
     const entries = await readdir(join(folder, below), { withFileTypes: true }).catch((cause: unknown) => {
-      unreadable.push({ path: below, reason: `the folder cannot be read (${codeOf(cause)})` });
+      unreadable.push({ path: below, reason: `the folder cannot be read (${codeOf(cause) ?? cause})` });
       return [] as Dirent[];
     });
     for (const entry of entries) {
@@ -64,7 +65,7 @@ export async function findPictures(folder: string, without?: string): Promise<Fo
       const status = await stat(join(folder, path));
       if (status.isFile()) pictures.push({ path, size: status.size, modified: status.mtimeMs });
     } catch (cause) {
-      unreadable.push({ path, reason: `cannot be read (${codeOf(cause)})` });
+      unreadable.push({ path, reason: `cannot be read (${codeOf(cause) ?? cause})` });
     }
   };
   await visit('');
@@ -75,7 +76,7 @@ export async function findPictures(folder: string, without?: string): Promise<Fo
 export async function checkFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch((cause: unknown) => {
     const reason =
-      codeOf(cause) === 'ENOENT' ? 'there is no such folder' : `cannot be read (${codeOf(cause)})`;
+      codeOf(cause) === 'ENOENT' ? 'there is no such folder' : `cannot be read (${codeOf(cause) ?? cause})`;
     throw new Error(`${folder}: ${reason}`, { cause });
   });
   if (!found.isDirectory()) throw new Error(`${folder}: is a file; needs a folder of pictures`);
@@ -83,6 +84,3 @@ export async function checkFolder(folder: string): Promise<void> {
 
 const isPicture = (name: string): boolean =>
   PICTURE_ENDINGS.some((ending) => name.toLowerCase().endsWith(ending));
-
-const codeOf = (cause: unknown): string =>
-  cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);

@@ -7,7 +7,7 @@ import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ImageSource } from '@clipin/data';
 import type { EmbeddedImage, Embedder } from '../evaluation/embedder';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import {
   type FoundPictures,
   findPictures,

@@ -11,7 +11,7 @@ import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from 'libsql';
 import { z } from 'zod';
-import { messageOf } from '../messageOf';
+import { codeOf, messageOf } from '../thrown';
 
 /** The model that an index belongs to. */
 export interface IndexModel {
@@ -303,6 +303,3 @@ function explained(directory: string, cause: unknown): Error {
     { cause },
   );
 }
-
-const codeOf = (cause: unknown): string | undefined =>
-  cause instanceof Error && 'code' in cause ? String(cause.code) : undefined;

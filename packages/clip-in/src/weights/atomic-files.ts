@@ -4,7 +4,7 @@
  */
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 
 const TEMPORARY = '.saving-';
 

@@ -6,12 +6,11 @@ import {
   clipTokenizer,
   loadTokenizer,
   type PreprocessOptions,
-  restoreTokenizer,
   SIGLIP_PREPROCESS,
   type Tokenizer,
 } from '@clipin/data';
 import type { ModelConfig } from '../configurations';
-import { modelConfigSchema, vocabularySchema } from '../pretrained';
+import { modelConfigSchema, tokenizerOf, vocabularySchema } from '../pretrained';
 import { detectNaming, unwrapped } from './detect-naming';
 import { fromHuggingFace } from './hugging-face-config';
 import { inferConfig, inferTrunk } from './infer-config';
@@ -60,7 +59,7 @@ export async function describeModel(path: string, given?: ModelConfig): Promise<
     const source = unwrapped(opened);
     const naming = detectNaming(source);
     const { config, preprocess, assumptions } = await configOf(source, naming, folder, given);
-    return { source, naming, config, preprocess, assumptions, ...(await tokenizerOf(config, folder)) };
+    return { source, naming, config, preprocess, assumptions, ...(await tokenizerIn(folder, config)) };
   } catch (error) {
     await opened.close();
     throw error;
@@ -125,15 +124,15 @@ async function huggingFacePreprocess(config: ModelConfig, folder: string): Promi
   return preprocessOfHuggingFace(json, file, config.vision.imageSize, isSiglip(config) ? 'siglip' : 'clip');
 }
 
-async function tokenizerOf(
-  config: ModelConfig,
+async function tokenizerIn(
   folder: string,
+  config: ModelConfig,
 ): Promise<Pick<DescribedModel, 'tokenizer' | 'tokenizerFiles'>> {
   const file = join(folder, VOCABULARY_FILE);
   const json = await readJson(file);
   if (json !== undefined) {
     const vocabulary = parseAs(vocabularySchema, json, file, 'a cut vocabulary');
-    return { tokenizer: restoreTokenizer(clipTokenizer(), vocabulary), tokenizerFiles: [] };
+    return { tokenizer: tokenizerOf(vocabulary), tokenizerFiles: [] };
   }
   const there = new Set(await readdir(folder));
   const files = TOKENIZER_FILES.filter((name) => there.has(name));

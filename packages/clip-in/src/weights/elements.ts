@@ -113,3 +113,6 @@ function narrow<T extends Int32Array | Uint32Array>(into: T, wide: BigInt64Array
   });
   return into;
 }
+
+/** Whether something that was read is a number of elements or bytes: whole, from 0 up. */
+export const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;

@@ -1,7 +1,7 @@
 /** Files of settings, checked by a schema. */
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { messageOf } from '../messageOf';
+import { codeOf, messageOf } from '../thrown';
 
 /**
  * A file of JSON; undefined if there is none.
@@ -13,7 +13,7 @@ export async function readJson(file: string): Promise<unknown> {
   try {
     text = await readFile(file, 'utf8');
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
   return parseJson(text, file);

@@ -1,7 +1,7 @@
 /** Opens files of weights, one or several, whatever the format, as sources of tensors. */
 import { open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { messageOf } from '../messageOf';
+import { codeOf, messageOf } from '../thrown';
 import { parseJson } from './json-file';
 import { listed } from './listed';
 import { openSafetensors, type TensorInfo } from './safetensors';
@@ -98,6 +98,5 @@ function parseIndex(text: string, file: string): Map<string, string> {
 }
 
 function whyUnread(reason: unknown, path: string): string {
-  const missing = reason instanceof Error && 'code' in reason && reason.code === 'ENOENT';
-  return missing ? `${path}: is missing` : messageOf(reason);
+  return codeOf(reason) === 'ENOENT' ? `${path}: is missing` : messageOf(reason);
 }

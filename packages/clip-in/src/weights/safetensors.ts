@@ -5,12 +5,13 @@
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import { readAt } from './bytes';
 import {
   decodeElements,
   ELEMENT_BYTES,
   type FileDType,
+  isCount,
   type StoredData,
   type StoredDType,
   storedDType,
@@ -267,8 +268,6 @@ const parseMetadata = (value: unknown): Record<string, string> =>
   typeof value === 'object' && value !== null
     ? Object.fromEntries(Object.entries(value).map(([key, text]) => [key, String(text)]))
     : {};
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 const isFileDType = (value: unknown): value is FileDType =>
   typeof value === 'string' && Object.hasOwn(ELEMENT_BYTES, value);

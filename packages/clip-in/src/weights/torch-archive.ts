@@ -4,7 +4,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
-import { messageOf } from '../messageOf';
+import { messageOf } from '../thrown';
 import { readAt } from './bytes';
 import { decodeElements, ELEMENT_BYTES, type StoredData, storedDType } from './elements';
 import type { StoredTensor, TensorInfo } from './safetensors';

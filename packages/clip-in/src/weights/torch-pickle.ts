@@ -4,7 +4,7 @@
  * asks for anything else is refused. No code of the file is ever run.
  */
 import { Parser } from 'pickleparser';
-import type { FileDType } from './elements';
+import { type FileDType, isCount } from './elements';
 
 /** A tensor of a pickle: a view of a storage, which is a file of the archive. */
 export class TorchTensor {
@@ -128,8 +128,6 @@ function resolvePersistent(id: unknown): TorchStorage {
   }
   return { dtype: known.dtype, key, elements };
 }
-
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 
 const isCounts = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount);
 

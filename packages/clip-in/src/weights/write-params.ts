@@ -1,5 +1,6 @@
 /** Parameters into files of tensors under another library's names, one tensor after another. */
 import { evaluate } from '@clipin/tensor';
+import { joined } from '../joined';
 import type { WriteFile } from './atomic-files';
 import { jsonFile } from './atomic-files';
 import { toTheirs } from './layouts';
@@ -85,13 +86,3 @@ const deferred = ({ shape, layout, parts }: Placement): DeferredTensor => ({
 /** The reference device computes in float64. */
 const floatsOf = (data: ArrayLike<number>): Float32Array =>
   data instanceof Float32Array ? data : Float32Array.from(data);
-
-function joined(arrays: readonly Float32Array[]): Float32Array {
-  const result = new Float32Array(arrays.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const array of arrays) {
-    result.set(array, at);
-    at += array.length;
-  }
-  return result;
-}
