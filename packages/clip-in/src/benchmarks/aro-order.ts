@@ -81,7 +81,7 @@ async function* withShuffles(
   roots: readonly string[],
   name: string,
 ): AsyncGenerator<Question | Skipped> {
-  // Only now, since loading the lexicon of its tagger takes longer than loading all the rest of this package's parts.
+  // Only now: loading the lexicon of its tagger takes a third of the start of any command.
   const { cleanCaption, shuffledCaptions } = await import('./shuffled-captions');
   for (const [i, item] of items.entries()) {
     const checked = check(captionsSchema, item, `image ${i}`);
