@@ -40,6 +40,7 @@ const integer: Binary = {
 /** Operations that one instruction does. The lanes of a true mask read −1 as a signed number. */
 const direct: Record<DType, Binary> = {
   f32: float,
+  f16: {},
   i32: {
     ...integer,
     max: 'i32x4.max_s',
