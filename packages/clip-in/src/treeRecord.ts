@@ -51,8 +51,8 @@ export function recordToTree<T>(template: T, record: TensorRecord, { prefix }: R
 
 async function store({ path, tensor: x }: Leaf): Promise<StoredTensor> {
   const { dtype, shape } = x;
-  if (dtype === 'bool')
-    throw new TypeError(`treeToRecord: ${path} is bool; a checkpoint holds f32, i32 and u32, so cast it`);
+  if (dtype === 'bool' || dtype === 'f16')
+    throw new TypeError(`treeToRecord: ${path} is ${dtype}; a checkpoint holds f32, i32 and u32, so cast it`);
   const data = await x.data();
   // The reference device computes in float64.
   if (dtype === 'f32')

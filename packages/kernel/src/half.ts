@@ -64,9 +64,11 @@ export const fromF16Bits = (bits: number): number => widened().values[bits & 0xf
 /** The half nearest to a number, as a number: what storing it as f16 makes of it. */
 export const roundToF16 = (value: number): number => fromF16Bits(toF16Bits(value));
 
-/** The bits of the halves nearest to these numbers. */
-export function encodeF16(values: ArrayLike<number>): Uint16Array<ArrayBuffer> {
-  const bits = new Uint16Array(values.length);
+/** The bits of the halves nearest to these numbers, in a new array or `bits`. */
+export function encodeF16(
+  values: ArrayLike<number>,
+  bits: Uint16Array = new Uint16Array(values.length),
+): Uint16Array {
   for (let i = 0; i < bits.length; i++) bits[i] = toF16Bits(values[i] as number);
   return bits;
 }

@@ -26,8 +26,8 @@ const compare = { kinds: ['float', 'int', 'bool'], result: 'bool' } as const;
  * - `and`, `or`, `xor`, `not` work on the bits of integers and on truth values.
  * - `cast` from float to integer truncates and saturates, NaN gives 0; to bool it asks for "not zero";
  *   between i32 and u32 it keeps the bits. `bitcast` keeps the 32 bits between f32, i32 and u32.
- * - `cast` to f16 rounds to nearest, ties to even; beyond the largest half it gives infinity. It is the only operation with
- *   an f16 result, and the only one that takes f16: what computes casts to f32 first, which is exact and free.
+ * - `cast` to f16 rounds to nearest, ties to even; beyond the largest half it gives infinity. Nothing else
+ *   makes an f16, and nothing but `cast` and `select` takes one: what computes casts to f32 first, exact and free.
  * - `select(condition, a, b)` is `a` where the bool condition is true, else `b`.
  */
 export const scalarOps = {
@@ -81,7 +81,7 @@ export function scalarResult(op: ScalarOp, args: readonly DType[], target?: DTyp
     facts.kinds.includes(dtypes[first].kind) &&
     (op !== 'select' || args[0] === 'bool') &&
     (op !== 'bitcast' || (target !== 'bool' && target !== 'f16')) &&
-    (op === 'cast' || first !== 'f16');
+    (op === 'cast' || op === 'select' || first !== 'f16');
   if (!fits) {
     const [condition, count] = op === 'select' ? ['a bool and ', 2] : ['', facts.arity];
     const wanted = `${condition}${count} of one dtype of kind ${facts.kinds.join(' or ')}${first === 'f16' ? ', but not f16' : ''}`;

@@ -29,12 +29,14 @@ export function concatenate(tensors: readonly Tensor[], axis: Axis = 0): Tensor 
     end += sizes[i] as number;
     return { end, x: x.pad(shape.map((_, a) => (a === along ? [before, total - end] : [0, 0]))) };
   });
-  return padded
+  const joined = padded
     .slice(0, -1)
     .reduceRight(
       (rest, { x, end: stop }) => where(position.less(stop), x, rest),
       (padded[padded.length - 1] as { x: Tensor }).x,
     );
+  // Of f16, `where` gives f32.
+  return joined.cast(first.dtype);
 }
 
 /** Tensors of one shape joined along a new axis. */

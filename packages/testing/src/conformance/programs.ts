@@ -187,7 +187,7 @@ function tryStep(draft: Draft, op: ScalarOp, pick: StepPick): boolean {
   const types = args.map((arg) => typeOf(draft, arg));
   const from = types[types.length - 1] as DType;
   if (!(scalarOps[op].kinds as readonly string[]).includes(dtypes[from].kind)) return false;
-  if (from === 'f16' && op !== 'cast') return false;
+  if (from === 'f16' && op !== 'cast' && op !== 'select') return false;
   if (op === 'bitcast' && (pick.target === 'bool' || pick.target === 'f16')) return false;
   const dtype = scalarResult(op, types, pick.target);
   const estimates = args.map((arg) => draft.estimates[arg] as Estimate);

@@ -52,7 +52,7 @@ const kindOf = (dtype: DType): string => dtypes[dtype].kind;
 function typedOps(arity: number, from: DType): Typed[] {
   return (Object.keys(scalarOps) as ScalarOp[]).flatMap((op): Typed[] => {
     const { arity: wanted, kinds, result } = scalarOps[op];
-    if (from === 'f16' && op !== 'cast') return [];
+    if (from === 'f16' && op !== 'cast' && op !== 'select') return [];
     if (wanted !== arity || !(kinds as readonly string[]).includes(kindOf(from))) return [];
     if (result !== 'target') return [{ op, from, to: result === 'bool' ? 'bool' : from }];
     const targets: DType[] = op === 'bitcast' ? ['f32', 'i32', 'u32'] : (Object.keys(dtypes) as DType[]);
