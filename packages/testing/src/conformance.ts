@@ -14,6 +14,7 @@ import {
   checkWriteCopies,
 } from './conformance/buffers';
 import { checkExtremes, checkScatterOrder } from './conformance/folds';
+import { checkEveryHalf } from './conformance/halves';
 import { inPlaceCases, loopCases, matmulCases, reductionCases } from './conformance/kernel-arbitraries';
 import {
   checkLargeSizes,
@@ -87,6 +88,7 @@ export function deviceConformance(
     }
 
     test('a maximum or minimum of nothing, and of NaN', () => checkExtremes(device, ieee));
+    test('every half', { timeout }, () => checkEveryHalf(device, ieee));
     test('sums of scatter-add are taken in order', () => checkScatterOrder(device));
     test('launches run in order, programs again', { timeout }, () => checkOrderOfLaunches(device));
     test('writes between runs', { timeout }, () => checkWritesBetweenRuns(device));
