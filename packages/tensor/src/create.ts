@@ -102,7 +102,9 @@ export function tensor(
 function toStorage(flat: ArrayLike<number>, dtype: DType): TypedArray | Uint16Array {
   if (flat instanceof Uint16Array) {
     if (dtype === 'f16') return flat;
-    throw new TypeError(`tensor: a Uint16Array holds the bits of f16, not ${dtype}; widen it to another array`);
+    throw new TypeError(
+      `tensor: a Uint16Array holds the bits of f16, not ${dtype}; widen it to another array`,
+    );
   }
   const isFloat = dtypes[dtype].kind === 'float';
   if ((flat instanceof Float32Array || flat instanceof Float64Array) && isFloat) return flat;

@@ -452,7 +452,9 @@ const scatterAdd: Maker = (source) => {
 };
 
 const attention: Maker = (source) => {
-  const x = source.find(({ dtype, shape }) => plain.isFloat(dtype) && sizeOf(shape) > 0 && sizeOf(shape) <= 48);
+  const x = source.find(
+    ({ dtype, shape }) => plain.isFloat(dtype) && sizeOf(shape) > 0 && sizeOf(shape) <= 48,
+  );
   if (!x) return undefined;
   const { choices } = source;
   const four = [1, 1, 1, 1];

@@ -78,7 +78,8 @@ const registerSide = 16;
  */
 export function blasPlan(kernel: SimpleMatmul, blocks: number): BlasPlan | undefined {
   const { batch, m, n, k } = kernel;
-  if (kernel.aHalf || kernel.bHalf || m <= fewRows || m * n < fewResults || m * n * k < leastWork) return undefined;
+  if (kernel.aHalf || kernel.bHalf || m <= fewRows || m * n < fewResults || m * n * k < leastWork)
+    return undefined;
   const rank = batch.length;
   const [aRow = 0, aStep = 0] = kernel.a.strides.slice(rank);
   const [bStep = 0, bColumn = 0] = kernel.b.strides.slice(rank);

@@ -109,12 +109,7 @@ class WasmDevice implements Device {
     this.check();
     if (!Number.isInteger(length) || length < 0)
       throw new RangeError(`allocate: length must be a whole number, got ${length}`);
-    const buffer = new WasmBuffer(
-      this,
-      dtype,
-      length,
-      this.allocator.allocate(length * dtypes[dtype].bytes),
-    );
+    const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * dtypes[dtype].bytes));
     this.live.add(buffer);
     this.liveBytes += length * dtypes[dtype].bytes;
     return buffer;
@@ -204,7 +199,11 @@ class WasmDevice implements Device {
     return { task, pointers, items, pieceItems, pieces: Math.ceil(items / pieceItems) };
   }
 
-  private view({ dtype, address, length }: WasmBuffer): Float32Array | Int32Array | Uint32Array | Uint16Array {
+  private view({
+    dtype,
+    address,
+    length,
+  }: WasmBuffer): Float32Array | Int32Array | Uint32Array | Uint16Array {
     const { buffer } = this.allocator.memory;
     if (dtype === 'f32') return new Float32Array(buffer, address, length);
     if (dtype === 'f16') return new Uint16Array(buffer, address, length);

@@ -2,17 +2,7 @@
  * Halves: what a register of dtype `f16` holds are the 16 bits of each, in the lower half of its lane. So kernels that only
  * move halves convert nothing. Conversions are made of integer operations: exact, subnormal halves and NaN included.
  */
-import {
-  type Code,
-  i32,
-  i32x4,
-  load,
-  loadHalfLane,
-  op,
-  plus,
-  shuffle,
-  storeLane,
-} from './code';
+import { type Code, i32, i32x4, load, loadHalfLane, op, plus, shuffle, storeLane } from './code';
 import type { FunctionBuilder } from './module';
 
 /** Bytes of a half in memory. */
@@ -62,12 +52,7 @@ export function narrowToHalves(f: FunctionBuilder, value: Code): Code {
     size.set(and(bits.get, i32x4(0x7fffffff))),
     result.set(op('v128.bitselect', subnormal, normal, op('i32x4.gt_s', i32x4(leastNormal), size.get))),
     result.set(
-      op(
-        'v128.bitselect',
-        or(nan, i32x4(0x7c00)),
-        result.get,
-        op('i32x4.gt_s', size.get, i32x4(0x477fffff)),
-      ),
+      op('v128.bitselect', or(nan, i32x4(0x7c00)), result.get, op('i32x4.gt_s', size.get, i32x4(0x477fffff))),
     ),
     or(result.get, shiftRight(op('v128.xor', bits.get, size.get), 16)),
   ];

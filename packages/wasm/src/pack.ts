@@ -37,7 +37,9 @@ function buildPack({ width, across, along, half }: PackLayout, count: number): F
   const value = f.local('v128');
   const single = [
     groups.map(({ lanes, room }, group) => [
-      value.set(lanes === 0 ? i32x4(0) : loadFloats(plus(from.get, 4 * bytes * group * across), across, lanes)),
+      value.set(
+        lanes === 0 ? i32x4(0) : loadFloats(plus(from.get, 4 * bytes * group * across), across, lanes),
+      ),
       storeVectorLanes(plus(to.get, 16 * group), value.get, room),
     ]),
     from.add(bytes * along),

@@ -213,14 +213,16 @@ export class ProgramEmitter {
     const row = f.local('i32');
     const rowOf = (lane: number): Code =>
       gather ? row.set(extract('i32', this.value(gather.at, u).get, lane)) : [];
-    const gathered = (at: Code): Code => (gather ? op('i32.add', at, times(row.get, gather.stride * bytes)) : at);
+    const gathered = (at: Code): Code =>
+      gather ? op('i32.add', at, times(row.get, gather.stride * bytes)) : at;
     const inside = (lane: number): Code =>
       all([...guards.map((guard) => this.guard(guard, 4 * u + lane)), ...this.gatherInside(gather, row)]);
 
     const oneByOne: Code[] = [result.set(i32x4(0))];
     for (let lane = 0; lane < lanes; lane++) {
       const at = gathered(plus(address, bytes * stride * lane));
-      const loaded = bytes === halfBytes ? loadHalfLane(at, result.get, lane) : loadLane(at, result.get, lane);
+      const loaded =
+        bytes === halfBytes ? loadHalfLane(at, result.get, lane) : loadLane(at, result.get, lane);
       oneByOne.push(rowOf(lane), ifElse(inside(lane), result.set(loaded)));
     }
     if (gathersLanes) return [oneByOne, result.get];

@@ -5,8 +5,8 @@
 import { type Affine, sizeOf } from '@clipin/kernel';
 import { type Code, call, doWhile, i32, ifElse, op, plus, times } from './code';
 import { elementAddress, type Frame } from './frame';
-import { halfBytes } from './half';
 import { type GemmLayout, gemmFunction, type PanelCopy, panelColumns, panelStep, tileRows } from './gemm';
+import { halfBytes } from './half';
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
@@ -73,8 +73,7 @@ function operandsOf(kernel: SimpleMatmul, cut: Cut, target: Target): Operands {
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
   const aSmall = aRow === 1 && m * k <= nearMatrix && !crowds(aStep);
   // Halves are widened as they are packed.
-  const aPacked =
-    aHalf || aRow < 0 || !(aStep === 1 || aRow === 0 || n <= 2 * panelColumns || aSmall);
+  const aPacked = aHalf || aRow < 0 || !(aStep === 1 || aRow === 0 || n <= 2 * panelColumns || aSmall);
   if (bHalf || bColumn !== 1) {
     const lastColumns = n % panelColumns || panelColumns;
     const pack = { width: panelColumns, across: bColumn, along: bStep, half: bHalf };
@@ -175,7 +174,8 @@ export function tileProduct(
 ): (block: Block) => Code {
   const { f } = frame;
   const { m, n, k, a, b } = kernel;
-  const [aBytes, bBytes] = [kernel.aHalf, kernel.bHalf].map((half) => (half ? halfBytes : 4)) as [number, number];
+  const bytesIf = (half: boolean): number => (half ? halfBytes : 4);
+  const [aBytes, bBytes] = [bytesIf(kernel.aHalf), bytesIf(kernel.bHalf)];
   const { aPacked, steps: most } = plan;
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
   const height = tileRows(target);

@@ -51,7 +51,8 @@ async function through(
 function compareAll(what: string, given: TypedArray, came: TypedArray, wanted: (value: number) => number) {
   for (let i = 0; i < given.length; i++) {
     const [value, expected] = [given[i] as number, wanted(given[i] as number)];
-    if (!Object.is(came[i], expected)) throw new Error(`${what} ${value} gave ${came[i]}, expected ${expected}`);
+    if (!Object.is(came[i], expected))
+      throw new Error(`${what} ${value} gave ${came[i]}, expected ${expected}`);
   }
 }
 
