@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { decodeF16, encodeF16, fromF16Bits, roundToF16, toF16Bits } from './half';
 
 /** The value by the formula of the standard. */
-function valueOf(bits: number): number {
+function numberOf(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1;
   const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
   if (exponent === 31) return fraction ? Number.NaN : sign * Infinity;
@@ -13,7 +13,7 @@ function valueOf(bits: number): number {
 }
 
 const all = Uint16Array.from({ length: 1 << 16 }, (_, bits) => bits);
-const values = [...all].map(valueOf);
+const values = [...all].map(numberOf);
 
 test('every half is its number, and its number is the half again', () => {
   const decoded = decodeF16(all);
@@ -32,8 +32,8 @@ test('between neighbours the nearer is taken, in the middle the even one, withou
     if (toF16Bits(value) !== bits || toF16Bits(-value) !== (bits | 0x8000)) wrong.push(`${value}`);
   };
   for (let bits = 0; bits < 0x7c00; bits++) {
-    const low = valueOf(bits);
-    const middle = (low + (bits === 0x7bff ? 65536 : valueOf(bits + 1))) / 2;
+    const low = numberOf(bits);
+    const middle = (low + (bits === 0x7bff ? 65536 : numberOf(bits + 1))) / 2;
     // As near to the middle as float64 can say, where f32 would say the middle itself.
     const little = middle * 2 ** -50;
     expectBits(middle, bits + (bits & 1));
