@@ -43,6 +43,19 @@ test('between neighbours the nearer is taken, in the middle the even one, withou
   expect(wrong).toEqual([]);
 });
 
+test('arrays of f32 and of float64 are rounded alike', () => {
+  checkProperty(
+    fc.property(fc.array(fc.float()), (numbers) => {
+      expect(encodeF16(Float32Array.from(numbers))).toEqual(encodeF16(numbers));
+    }),
+  );
+  const middles = Float32Array.from({ length: 0x7c00 }, (_, bits) => numberOf(bits) * (1 + 2 ** -11));
+  for (const by of [1, -1, 1 + 2 ** -22, 1 - 2 ** -22]) {
+    const near = middles.map((value) => value * by);
+    expect(encodeF16(near)).toEqual(encodeF16(Float64Array.from(near)));
+  }
+});
+
 test('the ends', () => {
   expect(toF16Bits(Number.NaN) % 0x8000).toBeGreaterThan(0x7c00);
   expect([Infinity, -Infinity, 65519.99, 65520, 1e300].map(roundToF16)).toEqual([

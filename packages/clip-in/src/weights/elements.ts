@@ -3,6 +3,8 @@
  * is an integer i32 or u32. Formats of whole files are the business of `safetensors.ts` and `torch-archive.ts`.
  */
 
+import { decodeF16 } from '@clipin/tensor';
+
 /** Element types of weight files, by safetensors' names, with their bytes. */
 export const ELEMENT_BYTES = {
   F64: 8,
@@ -55,7 +57,7 @@ export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>)
     case 'F64':
       return Float32Array.from(new Float64Array(buffer, byteOffset, count));
     case 'F16':
-      return widenHalves(new Uint16Array(buffer, byteOffset, count));
+      return decodeF16(new Uint16Array(buffer, byteOffset, count));
     case 'BF16':
       return widenBrainFloats(new Uint16Array(buffer, byteOffset, count));
     case 'I64':
@@ -74,29 +76,6 @@ export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>)
     default:
       return dtype satisfies never;
   }
-}
-
-/** The f32 bits of each of the 65,536 halves, made once. */
-let halves: Uint32Array | undefined;
-
-function widenHalves(values: Uint16Array): Float32Array {
-  halves ??= Uint32Array.from({ length: 1 << 16 }, (_, half) => bitsOfHalf(half));
-  const bits = new Uint32Array(values.length);
-  for (let i = 0; i < bits.length; i++) bits[i] = halves[values[i]!]!;
-  return new Float32Array(bits.buffer);
-}
-
-/** IEEE 754: 1 bit of sign, 5 of exponent with bias 15, 10 of fraction, into 1, 8 with bias 127, and 23. */
-function bitsOfHalf(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return (sign | 0x7f800000 | (fraction << 13)) >>> 0;
-  if (exponent > 0) return (sign | ((exponent + 112) << 23) | (fraction << 13)) >>> 0;
-  if (fraction === 0) return sign >>> 0;
-  // A subnormal half is a normal f32: its leading one moves up to where it is implied.
-  const shift = Math.clz32(fraction) - 21;
-  return (sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)) >>> 0;
 }
 
 /** A bf16 is the upper half of an f32. */
