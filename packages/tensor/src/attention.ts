@@ -30,6 +30,12 @@ function check(query: Tensor, key: Tensor, value: Tensor): void {
   }
 }
 
+/** What is computed with; of a tensor that is given twice, one copy. */
+function eachWidened(given: readonly Tensor[]): Tensor[] {
+  const wide = new Map([...new Set(given)].map((x) => [x, widened(x)]));
+  return given.map((x) => wide.get(x) as Tensor);
+}
+
 function settle(query: Tensor, key: Tensor, { scale, causal = false, mask }: AttentionOptions) {
   const [batch, queries, heads, dim] = query.shape as readonly [number, number, number, number];
   const keys = key.shape[1] as number;
@@ -61,7 +67,7 @@ export function attention(
   const routine: Routine = { kind: 'attention', ...sizes };
   const [result, logSumExp] = Tensor.recordCall(
     routine,
-    [...[query, key, value].map(widened), ...masks],
+    [...eachWidened([query, key, value]), ...masks],
     [
       { shape: query.shape, dtype: 'f32' },
       { shape: logSumExpShape, dtype: 'f32' },
@@ -88,7 +94,7 @@ export function attentionBackward(
   const { query, key, value, result, logSumExp } = saved;
   const { sizes, masks } = settle(query, key, options);
   const routine: Routine = { kind: 'attentionBackward', ...sizes };
-  const inputs = [...[query, key, value].map(widened), result, logSumExp, gradient, ...masks];
+  const inputs = [...eachWidened([query, key, value]), result, logSumExp, gradient, ...masks];
   const shapes = [query, key, value].map(({ shape }) => ({ shape, dtype: 'f32' as const }));
   return Tensor.recordCall(routine, inputs, shapes) as [Tensor, Tensor, Tensor];
 }
