@@ -9,6 +9,7 @@ export { affinesOf, mapAffines } from './affine';
 export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
 export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';
+export { foreachPart } from './foreach';
 export { createReferenceDevice } from './interpreter';
 export {
   type Affine,
@@ -16,6 +17,7 @@ export {
   type AttentionKernel,
   type AttentionShape,
   type Body,
+  type ForeachKernel,
   type Gather,
   type Guard,
   type Instruction,

@@ -41,8 +41,12 @@ export async function openDevice(
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const workgroupBytes = gpu.limits.maxComputeWorkgroupStorageSize;
-  const usual = { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup, workgroupBytes };
+  const usual = {
+    ...profiles[isSoftware(adapter) ? 'software' : 'hardware'],
+    subgroup,
+    workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
+    storageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
+  };
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }

@@ -27,6 +27,8 @@ export interface Profile {
   readonly workgroups: number;
   /** The tiles of matrix products by size, ascending, as they were timed on this adapter; empty: a rule chooses. */
   readonly tiles: readonly TileChoice[];
+  /** Storage buffers that a kernel may bind. */
+  readonly storageBuffers: number;
   /** The most scratch memory that one launch takes, in bytes. */
   readonly scratchBytes: number;
 }
@@ -41,6 +43,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     invocations: 64,
     workgroups: 1,
     tiles: [],
+    storageBuffers: 8,
     scratchBytes: 64 * 2 ** 20,
   },
   hardware: {
@@ -51,6 +54,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     invocations: 32768,
     workgroups: 256,
     tiles: [],
+    storageBuffers: 8,
     scratchBytes: 128 * 2 ** 20,
   },
 };
