@@ -5,15 +5,7 @@
  *
  * Large tensors stay by themselves: there is nothing to gain, and what they are made of would be alive for longer.
  */
-import {
-  type Affine,
-  contiguousStrides,
-  type ForeachKernel,
-  type Instruction,
-  launchKey,
-  type Shape,
-  sizeOf,
-} from '@clipin/kernel';
+import { type Instruction, type LoopKernel, type Shape, sizeOf } from '@clipin/kernel';
 import type { Node } from '../node';
 import type { Step } from './build';
 import { StepList } from './step-list';
@@ -21,11 +13,13 @@ import { StepList } from './step-list';
 /** The most elements of a tensor that is taken together with others. */
 const mostElements = 2 ** 16;
 
-/** An elementwise step as work along one axis. */
+/** What an elementwise step computes along one axis, but for its tensors, and these. */
 interface FlatStep {
+  readonly step: Step;
   readonly length: number;
-  readonly program: readonly Instruction[];
-  readonly stores: readonly number[];
+  /** Equal for steps that compute the same. */
+  readonly text: string;
+  /** In the order of their first loads. */
   readonly inputs: readonly Node[];
 }
 
@@ -33,13 +27,11 @@ interface FlatStep {
 export function foreachSteps(steps: readonly Step[]): Step[] {
   const flat = steps.map(flatten);
   const alike = new Map<string, number[]>();
-  steps.forEach((step, place) => {
-    const found = flat[place];
+  flat.forEach((found, place) => {
     if (!found) return;
-    const key = keyOf(found, step.outputs);
-    const places = alike.get(key);
+    const places = alike.get(found.text);
     if (places) places.push(place);
-    else alike.set(key, [place]);
+    else alike.set(found.text, [place]);
   });
   const candidates = [...alike.values()].filter((places) => places.length > 1);
   if (candidates.length === 0) return [...steps];
@@ -47,60 +39,67 @@ export function foreachSteps(steps: readonly Step[]): Step[] {
   for (const places of candidates) {
     for (const { members, place } of groupsOf(list, places)) {
       const parts = [...members].map((at) => flat[at] as FlatStep);
-      const outputs = [...members].flatMap((at) => (steps[at] as Step).outputs);
-      list.replace([...members], place, { step: { ...join(parts), outputs } });
+      list.replace([...members], place, { step: join(parts) });
     }
   }
   return list.steps();
 }
 
 /** The step as work along one axis, if it is elementwise, small, and reads whole tensors as they lie, or single elements. */
-function flatten({ kernel, inputs }: Step): FlatStep | undefined {
-  if (kernel.kind !== 'loop' || kernel.reduction || sizeOf(kernel.axes) > mostElements) return undefined;
+function flatten(step: Step): FlatStep | undefined {
+  const { kernel, outputs } = step;
+  if (kernel.kind !== 'loop' || kernel.reduction) return undefined;
   const length = sizeOf(kernel.axes);
-  const read: Node[] = [];
-  const program: Instruction[] = [];
-  for (const step of kernel.program) {
-    if (step.op !== 'load' && step.op !== 'index') {
-      program.push(step);
-      continue;
-    }
-    const index = alongOneAxis(step.index, kernel.axes);
-    if (!index) return undefined;
-    if (step.op === 'index') {
-      program.push({ ...step, index });
-      continue;
-    }
-    if (step.guards.length > 0 || step.gather) return undefined;
-    const [stride] = index.strides as [number];
-    const whole = index.offset === 0 && (stride === 1 || length === 1);
-    if (!whole && stride !== 0) return undefined;
-    const node = inputs[step.input] as Node;
-    const known = read.indexOf(node);
-    const input = known >= 0 ? known : read.push(node) - 1;
-    program.push({ ...step, input, index: whole ? { offset: 0, strides: [1] } : index });
+  if (length > mostElements) return undefined;
+  const inputs: Node[] = [];
+  let text = `${kernel.stores}`;
+  for (const instruction of kernel.program) {
+    const stride = strideOf(instruction, kernel.axes);
+    if (stride === undefined) return undefined;
+    if (instruction.op === 'load') {
+      const node = step.inputs[instruction.input] as Node;
+      if (!inputs.includes(node)) inputs.push(node);
+      text += `;load ${instruction.dtype} ${inputs.indexOf(node)} ${instruction.index.offset} ${stride}`;
+    } else text += `;${textOf(instruction)} ${stride}`;
   }
-  return { length, program, stores: kernel.stores, inputs: read };
+  for (const { dtype } of inputs) text += ` ${dtype}`;
+  for (const { dtype } of outputs) text += ` ${dtype}`;
+  return { step, length, text, inputs };
 }
 
-/** An affine function of a position in these axes as one of its number in row-major order. */
-function alongOneAxis({ offset, strides }: Affine, axes: Shape): Affine | undefined {
-  const whole = contiguousStrides(axes);
-  const long = axes.map((_, axis) => axis).filter((axis) => (axes[axis] as number) > 1);
-  const last = long[long.length - 1];
-  if (last === undefined) return { offset, strides: [0] };
-  const stride = (strides[last] as number) / (whole[last] as number);
-  const follows = long.every((axis) => strides[axis] === stride * (whole[axis] as number));
-  return follows ? { offset, strides: [stride] } : undefined;
+/** An instruction but for its affine functions and inputs; faster than JSON, which has no −0 either. */
+function textOf(instruction: Instruction): string {
+  const { op, dtype } = instruction;
+  if (op === 'constant') {
+    const { value } = instruction;
+    return `${dtype} ${Object.is(value, -0) ? '-0' : value}`;
+  }
+  if (op === 'index') return `index ${instruction.index.offset}`;
+  return 'args' in instruction ? `${op} ${dtype} ${instruction.args}` : op;
 }
 
-/** A text that is equal for steps that compute the same, each on its tensors. */
-const keyOf = ({ program, stores, inputs }: FlatStep, outputs: readonly Node[]): string =>
-  launchKey({
-    kernel: { kind: 'loop', axes: [], program, stores },
-    ...{ inputs: [], inputTypes: inputs.map(({ dtype }) => dtype) },
-    ...{ outputs: [], outputTypes: outputs.map(({ dtype }) => dtype) },
-  });
+/**
+ * How far an instruction's position moves from one element to the next, in row-major order; 0 of those without one. `undefined`
+ * where it does not move evenly, or loads neither a whole tensor as it lies nor one element.
+ */
+function strideOf(instruction: Instruction, axes: Shape): number | undefined {
+  if (instruction.op !== 'load' && instruction.op !== 'index') return 0;
+  const { offset, strides } = instruction.index;
+  let size = 1;
+  let stride: number | undefined;
+  for (let axis = axes.length - 1; axis >= 0; axis--) {
+    const extent = axes[axis] as number;
+    if (extent === 1) continue;
+    stride ??= strides[axis] as number;
+    if (strides[axis] !== stride * size) return undefined;
+    size *= extent;
+  }
+  if (instruction.op === 'index') return stride ?? 0;
+  if (instruction.guards.length > 0 || instruction.gather) return undefined;
+  // Of one element, the first is the whole tensor.
+  if (offset === 0 && (stride ?? 1) === 1) return 1;
+  return (stride ?? 0) === 0 ? 0 : undefined;
+}
 
 /** Steps that can all run at one place. */
 interface Group {
@@ -136,10 +135,13 @@ function* groupsOf(list: StepList<{ readonly step: Step }>, places: readonly num
 }
 
 /** The foreach over these steps. */
-function join(parts: readonly FlatStep[]): Pick<Step, 'inputs'> & { readonly kernel: ForeachKernel } {
-  const { program, stores, inputs } = parts[0] as FlatStep;
+function join(parts: readonly FlatStep[]): Step {
+  const [{ step: first, inputs }] = parts as readonly [FlatStep, ...FlatStep[]];
+  const { axes, program, stores } = first.kernel as LoopKernel;
+  const strides = program.map((instruction) => strideOf(instruction, axes) as number);
+  const numberOf = (input: number) => inputs.indexOf(first.inputs[input] as Node);
   const whole = new Set(
-    program.flatMap((step) => (step.op === 'load' && step.index.strides[0] === 1 ? [step.input] : [])),
+    program.flatMap((step, at) => (step.op === 'load' && strides[at] === 1 ? [numberOf(step.input)] : [])),
   );
   const isShared = inputs.map(
     (node, input) => !whole.has(input) && parts.every((part) => part.inputs[input] === node),
@@ -148,18 +150,23 @@ function join(parts: readonly FlatStep[]): Pick<Step, 'inputs'> & { readonly ker
   const shared = numbers.filter((input) => isShared[input]);
   const own = numbers.filter((input) => !isShared[input]);
   const order = [...shared, ...own];
+  const flat = program.map((step, at): Instruction => {
+    if (step.op !== 'load' && step.op !== 'index') return step;
+    const index = { offset: step.index.offset, strides: [strides[at] as number] };
+    return step.op === 'load'
+      ? { ...step, input: order.indexOf(numberOf(step.input)), index }
+      : { ...step, index };
+  });
   return {
     kernel: {
       kind: 'foreach',
       lengths: parts.map(({ length }) => length),
-      ...{ shared: shared.length, own: own.length, stores },
-      program: program.map((step) =>
-        step.op === 'load' ? { ...step, input: order.indexOf(step.input) } : step,
-      ),
+      ...{ shared: shared.length, own: own.length, program: flat, stores },
     },
     inputs: [
       ...shared.map((input) => inputs[input] as Node),
       ...parts.flatMap((part) => own.map((input) => part.inputs[input] as Node)),
     ],
+    outputs: parts.flatMap(({ step }) => step.outputs),
   };
 }

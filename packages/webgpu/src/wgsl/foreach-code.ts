@@ -3,58 +3,17 @@
  * workgroup belongs to one part; a switch finds the part's buffers for its loads and its stores, and the program between
  * stands once. Always four neighbours at a time: what a last run has too many falls in the padding of buffers.
  */
-import { type Affine, type ForeachKernel, foreachPart, type Launch } from '@clipin/kernel';
+import { type Affine, type ForeachKernel, foreachPart } from '@clipin/kernel';
 import { type Scope, type Value, widen, writeProgram } from './program-code';
 import { Shader, typeName } from './shader';
 import type { Dispatch, Task } from './task';
 
 const workgroup = 64;
 
-type ForeachTask = Task<ForeachKernel>;
-
 const isFixed = ({ strides }: Affine): boolean => strides.every((stride) => stride === 0);
 
-/** The tasks of a launch, each of which touches at most `most` buffers. */
-export function foreachTasks(
-  { kernel, inputs, inputTypes, outputs, outputTypes }: Launch & { kernel: ForeachKernel },
-  most: number,
-): ForeachTask[] {
-  const { lengths, shared, own, stores } = kernel;
-  const common = inputs.slice(0, shared);
-  const tasks: ForeachTask[] = [];
-  let parts: number[] = [];
-  let touched = new Set(common);
-  const close = () => {
-    if (parts.length === 0) return;
-    const ofParts = parts.map((part) => foreachPart(kernel, part));
-    const pick = <T>(all: readonly T[], numbers: readonly number[]) => numbers.map((at) => all[at] as T);
-    tasks.push({
-      kernel: { ...kernel, lengths: parts.map((part) => lengths[part] as number) },
-      inputs: [...common, ...ofParts.flatMap((part) => pick(inputs, part.inputs.slice(shared)))],
-      inputTypes: inputTypes.slice(0, shared + parts.length * own),
-      outputs: ofParts.flatMap((part) => pick(outputs, part.outputs)),
-      outputTypes: outputTypes.slice(0, parts.length * stores.length),
-    });
-    parts = [];
-    touched = new Set(common);
-  };
-  lengths.forEach((length, number) => {
-    if (length === 0) return;
-    const part = foreachPart(kernel, number);
-    const buffers = [
-      ...part.inputs.map((at) => inputs[at] as number),
-      ...part.outputs.map((at) => outputs[at] as number),
-    ];
-    if (parts.length > 0 && new Set([...touched, ...buffers]).size > most) close();
-    for (const buffer of buffers) touched.add(buffer);
-    parts.push(number);
-  });
-  close();
-  return tasks;
-}
-
-/** The dispatch of a part of a foreach. */
-export function foreachCode(task: ForeachTask): Dispatch {
+/** The dispatch of a foreach whose buffers can all be bound. */
+export function foreachCode(task: Task<ForeachKernel>): Dispatch {
   const { kernel } = task;
   const { lengths, program, stores, shared } = kernel;
   const shader = new Shader(task);
@@ -65,31 +24,31 @@ export function foreachCode(task: ForeachTask): Dispatch {
   }
   const groups = lengths.map((length) => Math.ceil(length / (4 * workgroup)));
   let total = 0;
-  shader.line('var part = 0;');
-  shader.line('var first = 0u;');
-  groups.forEach((count, part) => {
-    if (part > 0) {
-      const start = shader.let('f', `u32(${shader.param(total)})`);
-      shader.line(`if (group >= ${start}) { part = ${part}; first = ${start}; }`);
+  let start = '0u';
+  let [part, first, size] = ['0', start, shader.param(lengths[0] as number)];
+  groups.forEach((count, number) => {
+    if (number > 0) {
+      start = shader.let('start', `u32(${shader.param(total)})`);
+      const isIn = shader.let('in', `group >= ${start}`);
+      part = shader.let('part', `select(${part}, ${number}, ${isIn})`);
+      first = shader.let('first', `select(${first}, ${start}, ${isIn})`);
+      size = shader.let('size', `select(${size}, ${shader.param(lengths[number] as number)}, ${isIn})`);
     }
     total += count;
   });
-  const sizes = lengths.map((length) => shader.param(length));
-  shader.line(`let element = i32((group - first) * ${workgroup}u + lane) * 4;`);
-  /** A switch over the parts. */
-  const perPart = (write: (part: number) => void): void => {
-    if (parts.length === 1) return write(0);
-    shader.line('switch part {');
-    parts.forEach((_, part) => {
-      shader.line(part < parts.length - 1 ? `case ${part}: {` : 'default: {');
-      write(part);
-      shader.line('}');
+  shader.line(`let element = i32((group - ${first}) * ${workgroup}u + lane) * 4;`);
+  shader.line(`if (element >= ${size}) { return; }`);
+  /** What differs between parts. */
+  const perPart = (write: (number: number) => void): void => {
+    parts.forEach((_, number) => {
+      const isLast = number === parts.length - 1;
+      if (parts.length > 1) {
+        shader.line(`${number > 0 ? '} else ' : ''}${isLast ? '' : `if (${part} == ${number}) `}{`);
+      }
+      write(number);
     });
-    shader.line('}');
+    if (parts.length > 1) shader.line('}');
   };
-  shader.line(`var size = ${sizes[0]};`);
-  if (parts.length > 1) perPart((part) => shader.line(`size = ${sizes[part]};`));
-  shader.line('if (element >= size) { return; }');
   const scope: Scope = { shader, indices: ['element'], laneAxis: 0 };
 
   // Shared inputs are read by the program; own ones before it.
