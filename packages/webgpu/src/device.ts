@@ -41,12 +41,11 @@ export async function openDevice(
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const usual = {
-    ...profiles[isSoftware(adapter) ? 'software' : 'hardware'],
-    subgroup,
-    workgroupBytes: gpu.limits.maxComputeWorkgroupStorageSize,
-    storageBuffers: gpu.limits.maxStorageBuffersPerShaderStage,
-  };
+  const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage } = gpu.limits;
+  const kind = isSoftware(adapter)
+    ? profiles.software
+    : { ...profiles.hardware, foreachBuffers: maxStorageBuffersPerShaderStage };
+  const usual = { ...kind, subgroup, workgroupBytes };
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }

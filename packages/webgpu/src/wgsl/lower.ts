@@ -47,7 +47,7 @@ function lowerKernel(launch: Launch, profile: Profile): Lowered {
         ? lowerReduction({ ...launch, kernel }, profile)
         : { tasks: [{ ...launch, kernel }], scratch: [] };
     case 'foreach':
-      return foreachTasks({ ...launch, kernel }, profile.storageBuffers);
+      return foreachTasks({ ...launch, kernel }, profile.foreachBuffers);
     case 'row':
       return { tasks: [{ ...launch, kernel }], scratch: [] };
     case 'matmul':
