@@ -4,5 +4,5 @@
  * @module
  */
 
-export { checkpoint, customVjp, stopGradient } from './custom';
+export { checkpoint, customVjp, elementwise, stopGradient } from './custom';
 export { type GradOptions, grad, valueAndGrad, vjp } from './transform';

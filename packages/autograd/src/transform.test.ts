@@ -2,7 +2,7 @@
 import { createReferenceDevice } from '@clipin/kernel';
 import { jit, type Operation, setDefaultDevice, Tensor, tensor, withRecorders, zeros } from '@clipin/tensor';
 import { describe, expect, expectTypeOf, test } from 'vitest';
-import { checkpoint, customVjp, grad, stopGradient, valueAndGrad, vjp } from './index';
+import { checkpoint, customVjp, elementwise, grad, stopGradient, valueAndGrad, vjp } from './index';
 
 setDefaultDevice(createReferenceDevice());
 
@@ -169,6 +169,36 @@ describe('customVjp', () => {
     const square = customVjp((x: Tensor) => [x.square(), (g: Tensor): [Tensor] => [g.mul(x).mul(2)]]);
     const second = grad((x: Tensor) => grad((y: Tensor) => square(y).mul(y).sum())(x).sum());
     expect(await read(second(tensor([2, -1])))).toEqual([12, -6]);
+  });
+});
+
+describe('elementwise', () => {
+  const f = (x: Tensor) => x.mul(x.sin()).exp();
+  const points = tensor([0.3, -0.7, 1.1]);
+
+  test('value and derivatives, the second too, are those of the function', async () => {
+    const of = (g: (x: Tensor) => Tensor) => {
+      const first = grad((x: Tensor) => g(x).square().sum());
+      const second = grad((x: Tensor) => first(x).mul(x).sum());
+      return Promise.all([g(points), first(points), second(points)].map(read));
+    };
+    const [wanted, got] = [await of(f), await of(elementwise(f))];
+    got.forEach((values, i) => {
+      values.forEach((value, j) => {
+        expect(value).toBeCloseTo(wanted[i]?.[j] as number, 12);
+      });
+    });
+  });
+
+  test('refuses a function that changes the shape, or reads what a gradient is taken of', () => {
+    const summed = elementwise((x) => x.sum());
+    expect(() => grad((x: Tensor) => summed(x))(points)).toThrow(
+      'elementwise: the function made Tensor(f32[] on reference) of Tensor(f32[3] on reference); wants the same shape',
+    );
+    const scaled = (p: { x: Tensor; scale: Tensor }) => elementwise((x) => x.mul(p.scale))(p.x).sum();
+    expect(() => grad(scaled)({ x: points, scale: tensor(2) })).toThrow(
+      'elementwise: the function closes over Tensor(f32[] on reference), which a gradient is taken of; do without elementwise',
+    );
   });
 });
 

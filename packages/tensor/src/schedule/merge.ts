@@ -23,13 +23,21 @@ import { StepList } from './step-list';
 /** The most instructions of a merged program. */
 const mostInstructions = 400;
 
-/** The same work in fewer steps, in an order in which they can run. */
-export function mergeSteps(steps: readonly Step[], limits: DeviceLimits): Step[] {
+/** The same work in fewer steps, in an order in which they can run; `asked` is what must be stored in the end. */
+export function mergeSteps(steps: readonly Step[], asked: ReadonlySet<Node>, limits: DeviceLimits): Step[] {
   const list = new StepList(steps.map((step) => ({ step })));
   for (let place = 0; place < list.length; place++) {
     for (let at: number | undefined = place; at !== undefined; ) at = mergeAt(list, at, limits);
   }
-  return list.steps();
+  return list.steps().map((step) => withoutUnread(step, (node) => asked.has(node) || list.isRead(node)));
+}
+
+/** The step without the stores that nobody reads any more. */
+function withoutUnread(step: Step, isWanted: (node: Node) => boolean): Step {
+  const { kernel, outputs } = step;
+  if ((kernel.kind !== 'loop' && kernel.kind !== 'matmul') || outputs.every(isWanted)) return step;
+  const stores = kernel.stores.filter((_, output) => isWanted(outputs[output] as Node));
+  return { ...step, kernel: { ...kernel, stores }, outputs: outputs.filter(isWanted) };
 }
 
 type Steps = StepList<{ readonly step: Step }>;

@@ -117,6 +117,10 @@ export class ProgramWriter {
         });
       case 'scalar': {
         const args = node.inputs.map((input) => this.visit(input, coordinates, guards));
+        if (operation.op === 'multiply') {
+          const one = args.findIndex((arg) => this.#isOne(arg));
+          if (one >= 0) return args[1 - one] as number;
+        }
         return this.list.emit({ op: operation.op, dtype: node.dtype, args });
       }
       case 'gather':
@@ -128,6 +132,12 @@ export class ProgramWriter {
         if (!isMovement(operation)) throw new CannotFuse(node);
         return this.#move(node, coordinates, guards);
     }
+  }
+
+  /** A factor of 1, such as the seed of a gradient, changes nothing. */
+  #isOne(number: number): boolean {
+    const step = this.list.instructions[number] as Instruction;
+    return step.op === 'constant' && step.value === 1;
   }
 
   #move(node: Node, coordinates: Coordinates, guards: readonly Guard[]): number {

@@ -283,6 +283,50 @@ describe('kernels with several results', () => {
   });
 });
 
+describe('what a product keeps for later', () => {
+  let x: Tensor, w: Tensor, b: Tensor, w2: Tensor;
+  beforeAll(() => {
+    [x, w, b, w2] = [leaf(8, 4), leaf(4, 6), leaf(6), leaf(6, 4)];
+  });
+  const product = () => x.matmul(w).add(b);
+  /** What is computed only after `h` has gone through other products. */
+  const later = (h: Tensor, of: (seed: Tensor) => Tensor) => of(h.matmul(w2).matmul(w2.transpose()));
+  const costly = ({ kernel }: ReturnType<typeof kernels>[number]) =>
+    'program' in kernel && kernel.program.some(({ op }) => op === 'exp' || op === 'erf');
+
+  test('is the one thing that is computed of it later, and not itself', () => {
+    const y = product();
+    const h = gelu(y);
+    const factor = y.square().neg().exp();
+    const back = later(h, (seed) => seed.mul(factor));
+    const steps = kernels(back, back.sum(0));
+    expect(steps[0]?.outputs).toEqual([h, factor]);
+    expect(steps.map(costly)).toEqual([true, false, false, false]);
+  });
+
+  test('is itself where several things are computed of it', () => {
+    const y = product();
+    const back = later(gelu(y), (seed) => seed.mul(y.exp()).add(seed.sin().mul(y.neg().exp())));
+    const [first] = kernels(back);
+    expect(first?.kernel).toMatchObject({ kind: 'matmul', stores: [0, expect.any(Number)] });
+  });
+
+  test('is itself where something reads it as it is, or elsewhere than at its own element', () => {
+    for (const use of [(y: Tensor) => y, (y: Tensor) => y.flip(0)]) {
+      const y = x.matmul(w);
+      const back = later(gelu(y), (seed) => seed.mul(y.exp()).add(use(y)));
+      const [first] = kernels(back, back.matmul(w2));
+      expect(first?.outputs).toContain(y);
+    }
+  });
+
+  test('is stored all the same where it is asked for', () => {
+    const y = x.matmul(w);
+    const back = later(gelu(y), (seed) => seed.mul(y.exp()));
+    expect(kernels(back, y)[0]?.outputs).toContain(y);
+  });
+});
+
 describe('graphs of 100,000 nodes', () => {
   const many = 100_000;
   const ends: Record<string, () => Tensor> = {

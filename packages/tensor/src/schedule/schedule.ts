@@ -7,11 +7,14 @@ import { fuseRows } from './fuse-rows';
 import { chooseRoots, collect } from './graph';
 import { mergeSteps } from './merge';
 import { CannotFuse } from './program';
+import { residuals } from './residuals';
 
 /** The kernels that compute `outputs`, inputs first. Nodes without elements need none. */
 export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[] {
   const nodes = collect(outputs);
-  const roots = chooseRoots(outputs, nodes);
+  const asked = new Set(outputs);
+  const kept = residuals(outputs, nodes, chooseRoots(outputs, nodes));
+  const roots = chooseRoots([...outputs, ...kept], nodes);
   const steps: { readonly order: number; readonly step: Step }[] = [];
   const done = new Set<Node>();
   const pending = [...roots];
@@ -29,5 +32,5 @@ export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[]
   }
   // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
   const inOrder = steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
-  return foreachSteps(mergeSteps(fuseRows(inOrder, roots, new Set(outputs), limits), limits));
+  return foreachSteps(mergeSteps(fuseRows(inOrder, roots, asked, limits), asked, limits));
 }

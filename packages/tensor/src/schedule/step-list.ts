@@ -34,6 +34,11 @@ export class StepList<T extends { readonly step: Step }> {
     return [...(this.readers.get(node) ?? [])];
   }
 
+  /** Whether a step reads a node. */
+  isRead(node: Node): boolean {
+    return (this.readers.get(node)?.size ?? 0) > 0;
+  }
+
   /** Puts one step in the place of some. */
   replace(old: readonly number[], place: number, joined: T): void {
     for (const at of old) {
