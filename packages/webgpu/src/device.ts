@@ -43,10 +43,12 @@ export async function openDevice(
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const workgroupBytes = gpu.limits.maxComputeWorkgroupStorageSize;
+  const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage } = gpu.limits;
   const f16 = gpu.features.has('shader-f16');
-  const kind = isSoftware(adapter) ? 'software' : 'hardware';
-  const usual = { ...profiles[kind], subgroup, f16, workgroupBytes };
+  const kind = isSoftware(adapter)
+    ? profiles.software
+    : { ...profiles.hardware, foreachBuffers: maxStorageBuffersPerShaderStage };
+  const usual = { ...kind, subgroup, f16, workgroupBytes };
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }
