@@ -9,7 +9,7 @@ export { affinesOf, mapAffines } from './affine';
 export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
 export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';
-export { foreachPart } from './foreach';
+export { type ForeachPart, foreachPart } from './foreach';
 export { createReferenceDevice } from './interpreter';
 export {
   type Affine,
