@@ -10,6 +10,7 @@ export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from '
 export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';
 export { type ForeachPart, foreachPart } from './foreach';
+export { decodeF16, encodeF16, fromF16Bits, roundToF16, toF16Bits } from './half';
 export { createReferenceDevice } from './interpreter';
 export {
   type Affine,

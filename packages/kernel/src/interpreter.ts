@@ -8,6 +8,7 @@ import type { DType, TypedArray } from './dtype';
 import { dtypes } from './dtype';
 import { evaluateScalar } from './evaluate';
 import { foreachPart } from './foreach';
+import { decodeF16, roundToF16 } from './half';
 import type {
   Affine,
   AttentionBackwardKernel,
@@ -320,7 +321,7 @@ interface ReferenceBuffer extends DeviceBuffer {
 }
 
 /**
- * The reference device: runs kernels in float64, one element at a time. `read` gives `Float64Array` for f32.
+ * The reference device: runs kernels in float64, one element at a time. `read` gives `Float64Array` for f32 and f16.
  */
 export function createReferenceDevice(): Device {
   const live = new Map<DeviceBuffer, ReferenceBuffer>();
@@ -353,11 +354,13 @@ export function createReferenceDevice(): Device {
       if (data.length !== buffer.length) {
         throw new RangeError(`write: the buffer has ${buffer.length} elements, the data ${data.length}`);
       }
-      dataOf(buffer).set(data);
+      const to = dataOf(buffer);
+      if (buffer.dtype !== 'f16') to.set(data);
+      else to.set(data instanceof Uint16Array ? decodeF16(data) : data.map(roundToF16));
     },
     async read(buffer): Promise<TypedArray> {
       const data = dataOf(buffer);
-      if (buffer.dtype === 'f32') return data.slice();
+      if (dtypes[buffer.dtype].kind === 'float') return data.slice();
       return buffer.dtype === 'i32' ? Int32Array.from(data) : Uint32Array.from(data);
     },
     load(launches: readonly Launch[]): Program {

@@ -4,6 +4,9 @@
  * A kernel reads `inputs` (buffers) and writes `outputs` (buffers, contiguous and row-major over its axes).
  * Input buffers are reached through affine functions of the loop indices, so transposes, broadcasts, slices,
  * flips and padding cost nothing: they are strides, zero strides, offsets, negative strides and guards.
+ *
+ * An f16 input is loaded as dtype `f16`, an f16 output stores an instruction of dtype `f16`; in between only `cast` knows that
+ * dtype. Loops, rows and products have f16 inputs and outputs, a product's operands among them; the other routines do not.
  */
 import type { DType } from './dtype';
 import type { ScalarOp } from './scalar';
@@ -121,7 +124,7 @@ export interface Operand {
 }
 
 /**
- * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32. `a` is affine over `[...batch, m, k]`, `b` over `[...batch, k, n]`;
+ * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32; each operand is an f32 or f16 input. `a` is affine over `[...batch, m, k]`, `b` over `[...batch, k, n]`;
  * any strides, a transpose or a broadcast batch included. The body runs over `[...batch, m, n]`: the epilogue.
  */
 export interface MatmulKernel extends Body {

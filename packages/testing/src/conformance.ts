@@ -15,6 +15,7 @@ import {
 } from './conformance/buffers';
 import { checkExtremes, checkScatterOrder } from './conformance/folds';
 import { foreachCases } from './conformance/foreach';
+import { checkEveryHalf } from './conformance/halves';
 import { inPlaceCases, loopCases, matmulCases, reductionCases } from './conformance/kernel-arbitraries';
 import {
   checkLargeSizes,
@@ -90,6 +91,7 @@ export function deviceConformance(
     }
 
     test('a maximum or minimum of nothing, and of NaN', () => checkExtremes(device, ieee));
+    test('every half', { timeout }, () => checkEveryHalf(device, ieee));
     test('sums of scatter-add are taken in order', () => checkScatterOrder(device));
     test('launches run in order, programs again', { timeout }, () => checkOrderOfLaunches(device));
     test('writes between runs', { timeout }, () => checkWritesBetweenRuns(device));

@@ -3,6 +3,9 @@ import {
   type Device,
   type DeviceBuffer,
   type DType,
+  decodeF16,
+  dtypes,
+  encodeF16,
   type Launch,
   launchKey,
   type Program,
@@ -113,9 +116,9 @@ class WasmDevice implements Device {
     this.check();
     if (!Number.isInteger(length) || length < 0)
       throw new RangeError(`allocate: length must be a whole number, got ${length}`);
-    const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * 4));
+    const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * dtypes[dtype].bytes));
     this.live.add(buffer);
-    this.liveBytes += length * 4;
+    this.liveBytes += length * dtypes[dtype].bytes;
     return buffer;
   }
 
@@ -124,19 +127,22 @@ class WasmDevice implements Device {
     this.allocator.deallocate(mine.address);
     mine.address = -1;
     this.live.delete(mine);
-    this.liveBytes -= mine.length * 4;
+    this.liveBytes -= mine.length * dtypes[mine.dtype].bytes;
   }
 
-  write(buffer: DeviceBuffer, data: TypedArray): void {
+  write(buffer: DeviceBuffer, data: TypedArray | Uint16Array): void {
     const mine = this.mine(buffer, 'write');
     if (data.length !== mine.length) {
       throw new RangeError(`write: the buffer has ${mine.length} elements, the data ${data.length}`);
     }
-    this.view(mine).set(data);
+    const view = this.view(mine);
+    if (view instanceof Uint16Array && !(data instanceof Uint16Array)) encodeF16(data, view);
+    else view.set(data);
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
-    return this.view(this.mine(buffer, 'read')).slice();
+    const view = this.view(this.mine(buffer, 'read'));
+    return view instanceof Uint16Array ? decodeF16(view) : view.slice();
   }
 
   load(launches: readonly Launch[]): Program {
@@ -200,9 +206,14 @@ class WasmDevice implements Device {
     return { task, pointers, items, pieceItems, pieces: Math.ceil(items / pieceItems) };
   }
 
-  private view({ dtype, address, length }: WasmBuffer): Float32Array | Int32Array | Uint32Array {
+  private view({
+    dtype,
+    address,
+    length,
+  }: WasmBuffer): Float32Array | Int32Array | Uint32Array | Uint16Array {
     const { buffer } = this.allocator.memory;
     if (dtype === 'f32') return new Float32Array(buffer, address, length);
+    if (dtype === 'f16') return new Uint16Array(buffer, address, length);
     return dtype === 'i32'
       ? new Int32Array(buffer, address, length)
       : new Uint32Array(buffer, address, length);

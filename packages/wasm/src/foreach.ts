@@ -9,6 +9,7 @@ import { type Code, doWhile, ifElse, loadInt, op, plus, times } from './code';
 import type { CompiledKernel } from './frame';
 import { elementCost, storeAll } from './loop';
 import type { Target } from './math';
+import { bytesOf } from './memory-access';
 import { FunctionBuilder } from './module';
 import { ProgramEmitter } from './program';
 
@@ -59,8 +60,10 @@ export function compileForeach(launch: Launch, kernel: ForeachKernel, target: Ta
   const [position, end] = [f.local('i32'), f.local('i32')];
   const inputs = Array.from({ length: shared + own }, () => f.local('i32'));
   const addresses = stores.map(() => f.local('i32'));
+  const inputTypes = launch.inputTypes.slice(0, shared + own);
+  const bytes = stores.map((_, output) => bytesOf(launch.outputTypes[output]));
   const emitter = new ProgramEmitter(
-    { f, target, inputs, indices: [position.get], vector: 0, looped: 0 },
+    { f, target, inputs, inputTypes, indices: [position.get], vector: 0, looped: 0 },
     program,
   );
   const unroll = program.length <= 24 ? [4, 4] : [4];
@@ -73,7 +76,7 @@ export function compileForeach(launch: Launch, kernel: ForeachKernel, target: Ta
       emitter.turn(lanes),
       storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
       emitter.advance(count),
-      addresses.map((address) => address.add(4 * count)),
+      addresses.map((address, i) => address.add((bytes[i] as number) * count)),
       position.add(count),
     ];
     return ifElse(fits, doWhile(turn, fits));
@@ -87,7 +90,7 @@ export function compileForeach(launch: Launch, kernel: ForeachKernel, target: Ta
     end.set(loadInt(entry.get, 12)),
     inputs.slice(shared).map((input, i) => input.set(loadInt(partInputs.get, 4 * i))),
     addresses.map((address, i) =>
-      address.set(op('i32.add', loadInt(partOutputs.get, 4 * i), times(position.get, 4))),
+      address.set(op('i32.add', loadInt(partOutputs.get, 4 * i), times(position.get, bytes[i] as number))),
     ),
     emitter.before(unroll),
     unroll.length > 1 ? run(unroll) : [],

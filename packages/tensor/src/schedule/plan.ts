@@ -193,7 +193,7 @@ function mostAlive(
   outlives: (node: Node) => boolean,
   inLeaf: (node: Node) => boolean,
 ): number {
-  const sizeAt = (node: Node) => (inLeaf(node) ? 0 : 4 * sizeOf(node.shape));
+  const sizeAt = (node: Node) => (inLeaf(node) ? 0 : bytesOf(node) * sizeOf(node.shape));
   let [alive, most] = [0, 0];
   steps.forEach((step, time) => {
     const { inputs, outputs } = step;

@@ -33,7 +33,8 @@ function isEmpty({ kernel }: Task): boolean {
 }
 
 /** The dispatch of a task; none where there is nothing to do. */
-export function generate(task: Task, profile: Profile): Dispatch | undefined {
+export function generate(given: Task, profile: Profile): Dispatch | undefined {
+  const task = { ...given, f16: profile.f16 };
   if (isEmpty(task)) return undefined;
   if (is<ForeachKernel>(task, 'foreach')) return foreachCode(task);
   if (is<MatmulKernel>(task, 'matmul')) {

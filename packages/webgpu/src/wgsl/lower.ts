@@ -14,11 +14,13 @@ import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
 import { type Lowered, outerAxes, type Task } from './task';
 import { piecesOfK } from './tiled-matmul-code';
+import { packHalves } from './unpacked-halves';
 
 /** The tasks of a launch. */
 export function lower(launch: Launch, profile: Profile): Lowered {
   const lowered = lowerKernel(launch, profile);
-  return profile.workgroupMemory ? lowered : packOperands(lowered);
+  const packed = profile.workgroupMemory ? lowered : packOperands(lowered);
+  return profile.f16 ? packed : packHalves(packed);
 }
 
 /** Scratch for copies of operands, behind what attention takes. */

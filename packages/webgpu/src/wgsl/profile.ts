@@ -21,6 +21,8 @@ export interface Profile {
   readonly workgroupBytes: number;
   /** Invocations in a subgroup, where so many neighbours in a workgroup always are one; else 0. */
   readonly subgroup: number;
+  /** Whether WGSL has f16, as the feature `shader-f16`. */
+  readonly f16: boolean;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;
   /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
@@ -36,13 +38,14 @@ export interface Profile {
   readonly scratchBytes: number;
 }
 
-/** The two profiles, of adapters without subgroups. */
+/** The two profiles, of adapters without subgroups and f16. */
 export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   software: {
     name: 'software',
     workgroupMemory: false,
     workgroupBytes: 16384,
     subgroup: 0,
+    f16: false,
     invocations: 64,
     workgroups: 1,
     tiles: [],
@@ -54,6 +57,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     workgroupMemory: true,
     workgroupBytes: 16384,
     subgroup: 0,
+    f16: false,
     invocations: 32768,
     workgroups: 256,
     tiles: [],

@@ -75,6 +75,8 @@ export interface Task<K = TaskKernel> {
    * from `s · chunk` to `(s + 1) · chunk` of `k`, or of the reduction's points in row-major order.
    */
   readonly chunk?: number;
+  /** Whether WGSL has f16 on this adapter. */
+  readonly f16?: boolean;
 }
 
 /** What a launch becomes: its tasks, and the elements that each scratch buffer has to hold. */
