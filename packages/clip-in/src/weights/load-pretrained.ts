@@ -7,7 +7,7 @@ import { resizePositions } from '@clipin/nn';
 import { type Device, defaultDevice, evaluate, randomKey } from '@clipin/tensor';
 import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
-import { loadModel, tokenizerOf } from '../pretrained';
+import { loadModel, tokenizerFilesOf, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
 import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { placeTowers, type TowerDevices } from './place-towers';
@@ -116,12 +116,13 @@ const isSavedModel = async (path: string): Promise<boolean> =>
   (await exists(join(path, 'checkpoint.json'))) || exists(join(path, 'latest'));
 
 async function loadSaved(path: string): Promise<PretrainedModel> {
-  const { model, params, vocabulary } = await loadModel(path);
+  const { model, params, vocabulary, preprocess } = await loadModel(path);
   return {
     model,
     params,
-    tokenizer: tokenizerOf(vocabulary),
-    preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
+    tokenizer: await tokenizerOf(vocabulary),
+    tokenizerFiles: tokenizerFilesOf(vocabulary),
+    preprocess: preprocess ?? CLIP_PREPROCESS(model.config.vision.imageSize),
     name: nameOf(path),
     fingerprint: fingerprint(model.config, await digestOfParams(params)),
   };
