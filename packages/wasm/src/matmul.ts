@@ -9,7 +9,7 @@ import { blasProduct } from './blas-product';
 import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { panelColumns } from './gemm';
-import { elementCost, storeAll, walkVectors } from './loop';
+import { advanceOutputs, elementCost, startOutputs, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import { type SimpleMatmul, simplifyMatmul } from './nest';
@@ -83,7 +83,10 @@ class Epilogue {
         load('v128.load', plus(from.get, segment * apart), 16 * u),
       ).reduce((sum, part) => op('f32x4.add', sum, part));
     const emitter = new ProgramEmitter(
-      { f, target, inputs: frame.inputs, indices: place, vector: axis, looped: axis },
+      {
+        ...{ f, target, inputs: frame.inputs, inputTypes: launch.inputTypes, indices: place },
+        ...{ vector: axis, looped: axis },
+      },
       program,
       reduced,
     );
@@ -91,15 +94,13 @@ class Epilogue {
       emitter.turn(lanes),
       storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
       emitter.advance(4 * lanes.length),
-      addresses.map((address) => address.add(16 * lanes.length)),
+      advanceOutputs(launch.outputTypes, addresses, 4 * lanes.length),
       from.add(16 * lanes.length),
     ];
     return [
       fromRow.set(sums),
       f.count(row, rowEnd, 1, [
-        addresses.map((address, output) =>
-          address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
-        ),
+        startOutputs(frame, launch.outputTypes, addresses, place, strides),
         from.set(fromRow.get),
         position.set(column),
         emitter.before([4, 4]),
@@ -256,7 +257,7 @@ export function compileMatmul(
   target: Target,
   module: ModuleBuilder,
 ): CompiledKernel {
-  const simple = simplifyMatmul(kernel);
+  const simple = simplifyMatmul(kernel, launch.inputTypes);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
   if (blas) return compileBlas(launch, kernel, simple, blas, target);
   const plan = planOf(simple, target);

@@ -6,6 +6,7 @@ import {
   type Affine,
   affinesOf,
   type Body,
+  type DType,
   type LoopKernel,
   type MatmulKernel,
   mapAffines,
@@ -106,10 +107,13 @@ export interface SimpleMatmul extends Body {
   readonly a: Affine;
   /** Over `[...batch, k, n]`. */
   readonly b: Affine;
+  /** Whether elements of A, and of B, are halves. */
+  readonly aHalf: boolean;
+  readonly bHalf: boolean;
 }
 
 /** Batch axes that only stack rows (weights are shared) become rows; the others are merged where they can be. */
-export function simplifyMatmul(kernel: MatmulKernel): SimpleMatmul {
+export function simplifyMatmul(kernel: MatmulKernel, inputTypes: readonly DType[]): SimpleMatmul {
   const { batch, m, n, k } = kernel;
   const rank = batch.length;
   const outer = [...batch, m];
@@ -137,6 +141,8 @@ export function simplifyMatmul(kernel: MatmulKernel): SimpleMatmul {
       offset: kernel.b.index.offset,
       strides: [...batchKeep.map((axis) => bOuter.strides[axis] ?? 0), ...kernel.b.index.strides.slice(rank)],
     },
+    aHalf: inputTypes[kernel.a.input] === 'f16',
+    bHalf: inputTypes[kernel.b.input] === 'f16',
     program: mapAffines(kernel.program, extend),
     stores: kernel.stores,
   };

@@ -3,6 +3,7 @@ import { type DType, type Instruction, type Kernel, type ReduceOp, sizeOf } from
 import fc from 'fast-check';
 import { type Estimate, estimateFold, estimateMatmul } from './estimate';
 import {
+  append,
   type Draft,
   draftProgram,
   type Inputs,
@@ -139,8 +140,16 @@ export const reductionCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
       return caseOf(kernel, inputs, outputsOf(draft, stores, sizeOf(outer)), targets);
     });
 
+interface Fold {
+  readonly op: ReduceOp;
+  readonly dtype: DType;
+  readonly estimate: Estimate;
+  readonly program: readonly Instruction[];
+}
+
 /** The fold asked for, of the last value that it can fold; else the sum, or for truth values the maximum. */
-export function foldOf(op: ReduceOp, { program, estimates }: Draft, count: number) {
+export function foldOf(op: ReduceOp, draft: Draft, count: number): Fold {
+  const { program, estimates } = draft;
   for (const tried of [op, 'sum', 'max'] as const) {
     for (let end = program.length; end > 0; end--) {
       const { dtype } = program[end - 1] as Instruction;
@@ -148,9 +157,14 @@ export function foldOf(op: ReduceOp, { program, estimates }: Draft, count: numbe
       if (estimate) return { op: tried, dtype, estimate, program: program.slice(0, end) };
     }
   }
-  throw new Error('every program starts with a value that can be folded');
+  // Nothing but halves: the last of them is widened.
+  const last = program.length - 1;
+  if (program[last]?.dtype !== 'f16') throw new Error('every program starts with a value that can be folded');
+  append(draft, { op: 'cast', dtype: 'f32', args: [last] }, estimates[last] as Estimate);
+  return foldOf(op, draft, count);
 }
 
+const operandTypes = fc.constantFrom('f32', 'f16');
 const matrixSizes = fc.constantFrom(0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65);
 
 /** Matrix products, some with programs after them; with `inPlace`, into an input of that program. */
@@ -162,16 +176,17 @@ export const matmulCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
       n: matrixSizes,
       k: matrixSizes,
       real: fc.boolean(),
+      types: fc.tuple(operandTypes, operandTypes),
       seed: fc.nat(1000),
       left: unguardedMovements,
       right: unguardedMovements,
       body: bodies(inPlace ? 1 : 0),
     })
-    .map(({ batch: wanted, m, n, k, real, seed, left, right, body }) => {
+    .map(({ batch: wanted, m, n, k, real, types, seed, left, right, body }) => {
       const batch = sizeOf(wanted) * m * n * k > 60_000 ? wanted.map((size) => Math.min(1, size)) : wanted;
       const [a, b] = [viewOf([...batch, m, k], left), viewOf([...batch, k, n], right)];
-      const first = randomBuffer('f32', a.length, seed, real);
-      const second = randomBuffer('f32', b.length, seed + 1, real);
+      const first = randomBuffer(types[0], a.length, seed, real);
+      const second = randomBuffer(types[1], b.length, seed + 1, real);
       const inputs: Inputs = [first.plan, second.plan];
       const outer = [...batch, m, n];
       const reduced = { dtype: 'f32', estimate: estimateMatmul(first.estimate, second.estimate, k) } as const;
