@@ -9,7 +9,7 @@ export { affinesOf, mapAffines } from './affine';
 export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
 export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';
-export { foreachPart } from './foreach';
+export { type ForeachPart, foreachPart } from './foreach';
 export { decodeF16, encodeF16, fromF16Bits, roundToF16, toF16Bits } from './half';
 export { createReferenceDevice } from './interpreter';
 export {

@@ -7,5 +7,6 @@ export { checkProperty } from './check-property';
 export { collect } from './collect';
 export { type ConformanceOptions, deviceConformance } from './conformance';
 export { type AttentionSizes, attentionBackwardCases, attentionCases } from './conformance/routines';
+export { matmulCases } from './conformance/kernel-arbitraries';
 export { checkCase, type KernelCase } from './conformance/run-case';
 export { writeFiles } from './write-files';

@@ -9,6 +9,17 @@ export interface TileChoice {
   readonly tile: Tile;
 }
 
+/** What a subgroup multiplies at once where the adapter has matrix units: `m × k` by `k × n`, summed in f32. */
+export interface MatrixUnit {
+  /** The dtype that operands have to be in. */
+  readonly component: 'f16' | 'f32';
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** The most invocations that a subgroup has. */
+  readonly lanes: number;
+}
+
 /** Facts about an adapter that choose schedules. */
 export interface Profile {
   readonly name: 'software' | 'hardware';
@@ -19,10 +30,14 @@ export interface Profile {
   readonly workgroupMemory: boolean;
   /** Bytes of workgroup memory that a kernel may take. */
   readonly workgroupBytes: number;
+  /** The most invocations of a workgroup. */
+  readonly workgroupSize: number;
   /** Invocations in a subgroup, where so many neighbours in a workgroup always are one; else 0. */
   readonly subgroup: number;
   /** Whether WGSL has f16, as the feature `shader-f16`. */
   readonly f16: boolean;
+  /** The matrix units that a probe has found to be right, at most one of each component. */
+  readonly matrixUnits: readonly MatrixUnit[];
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;
   /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
@@ -38,14 +53,16 @@ export interface Profile {
   readonly scratchBytes: number;
 }
 
-/** The two profiles, of adapters without subgroups and f16. */
+/** The two profiles, of adapters without subgroups, f16 and matrix units. */
 export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   software: {
     name: 'software',
     workgroupMemory: false,
     workgroupBytes: 16384,
+    workgroupSize: 256,
     subgroup: 0,
     f16: false,
+    matrixUnits: [],
     invocations: 64,
     workgroups: 1,
     tiles: [],
@@ -56,8 +73,10 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     name: 'hardware',
     workgroupMemory: true,
     workgroupBytes: 16384,
+    workgroupSize: 256,
     subgroup: 0,
     f16: false,
+    matrixUnits: [],
     invocations: 32768,
     workgroups: 256,
     tiles: [],
