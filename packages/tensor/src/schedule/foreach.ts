@@ -47,7 +47,7 @@ export function foreachSteps(steps: readonly Step[]): Step[] {
 
 /** The step as work along one axis, if it is elementwise, small, and reads whole tensors as they lie, or single elements. */
 function flatten(step: Step): FlatStep | undefined {
-  const { kernel, outputs } = step;
+  const { kernel } = step;
   if (kernel.kind !== 'loop' || kernel.reduction) return undefined;
   const length = sizeOf(kernel.axes);
   if (length > mostElements) return undefined;
@@ -62,8 +62,6 @@ function flatten(step: Step): FlatStep | undefined {
       text += `;load ${instruction.dtype} ${inputs.indexOf(node)} ${instruction.index.offset} ${stride}`;
     } else text += `;${textOf(instruction)} ${stride}`;
   }
-  for (const { dtype } of inputs) text += ` ${dtype}`;
-  for (const { dtype } of outputs) text += ` ${dtype}`;
   return { step, length, text, inputs };
 }
 
