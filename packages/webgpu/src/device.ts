@@ -11,7 +11,7 @@ import {
   type Program,
   type TypedArray,
 } from '@clipin/kernel';
-import { type AdapterSearch, describeAdapter, isSoftware } from './adapter';
+import { type AdapterSearch, describeAdapter, isSoftware, offered } from './adapter';
 import { Memory } from './memory';
 import { Pipelines } from './pipelines';
 import type { Block } from './pool';
@@ -32,7 +32,7 @@ const wantedLimits = [
 ] as const;
 
 /** The features that kernels profit from. */
-const wantedFeatures: readonly string[] = ['subgroups', 'shader-f16', matrixFeature];
+const wantedFeatures = ['subgroups', 'shader-f16', matrixFeature];
 
 /** Opens a device on an adapter. `choose` may change how kernels are scheduled. */
 export async function openDevice(
@@ -41,15 +41,16 @@ export async function openDevice(
   choose: (usual: Profile, gpu: GPUDevice) => Profile | Promise<Profile> = (usual) => usual,
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
-  const requiredFeatures = wantedFeatures.filter((feature): feature is GPUFeatureName =>
-    adapter.features.has(feature),
-  );
+  const requiredFeatures = offered(adapter, wantedFeatures);
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
   const workgroupBytes = gpu.limits.maxComputeWorkgroupStorageSize;
   const f16 = gpu.features.has('shader-f16');
   const kind = isSoftware(adapter) ? 'software' : 'hardware';
-  const workgroupSize = Math.min(gpu.limits.maxComputeInvocationsPerWorkgroup, gpu.limits.maxComputeWorkgroupSizeX);
+  const workgroupSize = Math.min(
+    gpu.limits.maxComputeInvocationsPerWorkgroup,
+    gpu.limits.maxComputeWorkgroupSizeX,
+  );
   const plain = { ...profiles[kind], subgroup, f16, workgroupBytes, workgroupSize };
   const matrixUnits = plain.workgroupMemory ? await confirmedUnits(gpu, adapter.info, plain) : [];
   const usual = { ...plain, matrixUnits };

@@ -30,7 +30,10 @@ declare global {
 }
 
 /** The units that multiply floats and sum in f32, of each component the one that the adapter lists first. */
-export function listedUnits({ subgroupMatrixConfigs = [], subgroupMaxSize = 0 }: GPUAdapterInfo): MatrixUnit[] {
+export function listedUnits({
+  subgroupMatrixConfigs = [],
+  subgroupMaxSize = 0,
+}: Pick<GPUAdapterInfo, 'subgroupMatrixConfigs' | 'subgroupMaxSize'>): MatrixUnit[] {
   return (['f16', 'f32'] as const).flatMap((component) => {
     const config = subgroupMatrixConfigs.find(
       ({ componentType, resultComponentType }) =>
@@ -46,16 +49,15 @@ export async function confirmedUnits(
   info: GPUAdapterInfo,
   usual: Profile,
 ): Promise<readonly MatrixUnit[]> {
-  if (!([matrixFeature, 'subgroups'] as const).every((name) => has(device, name))) return [];
+  const features: ReadonlySet<string> = device.features;
+  if (!features.has(matrixFeature) || !features.has('subgroups')) return [];
   const confirmed: MatrixUnit[] = [];
   for (const unit of listedUnits(info)) {
     if (unit.component === 'f16' && !usual.f16) continue;
-    if (await isRight(device, { ...usual, workgroupMemory: true, matrixUnits: [unit] })) confirmed.push(unit);
+    if (await isRight(device, { ...usual, matrixUnits: [unit] })) confirmed.push(unit);
   }
   return confirmed;
 }
-
-const has = (device: GPUDevice, name: string): boolean => (device.features as ReadonlySet<string>).has(name);
 
 /** Tiles of the smallest kind and the largest, cut short, and both ways that operands lie. */
 const probes = [
@@ -63,8 +65,8 @@ const probes = [
   { m: 140, n: 132, k: 76, tile: 128, transposed: false },
 ] as const;
 
-/** Whether products under this profile, which has one unit, are those that the processor computes. */
-async function isRight(device: GPUDevice, profile: Profile): Promise<boolean> {
+/** Whether products under this profile, which has one matrix unit, are what the processor computes. */
+export async function isRight(device: GPUDevice, profile: Profile): Promise<boolean> {
   device.pushErrorScope('validation');
   try {
     for (const { tile, ...probe } of probes) {
@@ -90,7 +92,8 @@ async function agrees(device: GPUDevice, profile: Profile, probe: Probe): Promis
   const { m, n, k, transposed } = probe;
   const dtype = profile.matrixUnits[0]?.component ?? 'f32';
   // Halves whose products and sums f32 holds exactly in any order; or numbers of which f32 holds all digits and less would not.
-  const number = dtype === 'f16' ? (i: number) => (((i * 37) % 257) - 128) / 64 : (i: number) => Math.sin(i + 1);
+  const number =
+    dtype === 'f16' ? (i: number) => (((i * 37) % 257) - 128) / 64 : (i: number) => Math.sin(i + 1);
   const values = (length: number, from: number) =>
     Float32Array.from({ length }, (_, i) => number(i * 3 + from));
   const [a, b, bias] = [values(m * k, 0), values(k * n, 11), values(n, 5)] as const;
@@ -130,7 +133,9 @@ async function runProduct(
     const buffer = device.createBuffer({ size, usage, mappedAtCreation: data !== undefined });
     made.push(buffer);
     if (data) {
-      new Uint8Array(buffer.getMappedRange()).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      new Uint8Array(buffer.getMappedRange()).set(
+        new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      );
       buffer.unmap();
     }
     return buffer;

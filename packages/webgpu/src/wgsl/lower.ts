@@ -13,7 +13,7 @@ import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
 import { matrixTile } from './subgroup-matmul-code';
 import { type Lowered, outerAxes, type Task } from './task';
-import { piecesOfK, chooseTile } from './tiled-matmul-code';
+import { chooseTile, piecesOfK } from './tiled-matmul-code';
 import { packHalves } from './unpacked-halves';
 
 /** The tasks of a launch. */

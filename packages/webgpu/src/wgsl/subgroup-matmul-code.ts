@@ -144,7 +144,9 @@ function writeLoad(
   const { name, alongK, stride } = tile;
   const { depth } = depths[unit.component];
   const perRow = (alongK ? depth : side) / 4;
-  shader.line(`for (var at_${name} = i32(lane); at_${name} < ${(side * depth) / 4}; at_${name} += ${size}) {`);
+  shader.line(
+    `for (var at_${name} = i32(lane); at_${name} < ${(side * depth) / 4}; at_${name} += ${size}) {`,
+  );
   const row = shader.let('r', `at_${name} / ${perRow}`);
   const four = shader.let('q', `at_${name} % ${perRow}`);
   const other = shader.let('o', `${place.first} + ${alongK ? row : `${four} * 4`}`);

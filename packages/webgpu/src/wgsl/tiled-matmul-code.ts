@@ -97,7 +97,11 @@ function writeBlock(
 }
 
 /** The range of `k` that this invocation sums: all of it, or the piece that the first batch axis numbers. */
-export function writeRange({ task, shader }: MatmulPlan, batch: readonly string[], end: string): [string, string] {
+export function writeRange(
+  { task, shader }: MatmulPlan,
+  batch: readonly string[],
+  end: string,
+): [string, string] {
   if (!task.chunk) return ['0', end];
   const chunk = shader.param(task.chunk);
   const from = shader.let('f', `${batch[0]} * ${chunk}`);
