@@ -132,11 +132,15 @@ function adamWStep({ params, gradients, settings }: Problems['adamW']): Task {
   };
 }
 
+const product = ({ transposeA, transposeB }: Problems['product'], a: Tensor, b: Tensor): Task =>
+  repeated([a, b], (x, y) => [
+    (transposeA ? x.swapAxes(-1, -2) : x).matmul(transposeB ? y.swapAxes(-1, -2) : y),
+  ]);
+
 const abilities: Abilities = {
-  product: ({ a, b, transposeA, transposeB }) =>
-    repeated([place(a), place(b)], (x, y) => [
-      (transposeA ? x.swapAxes(-1, -2) : x).matmul(transposeB ? y.swapAxes(-1, -2) : y),
-    ]),
+  product: (problem) => product(problem, place(problem.a), place(problem.b)),
+  halfProduct: (problem) =>
+    product(problem, place(problem.a), tensor(problem.b.data, [...problem.b.shape], { dtype: 'f16' })),
   softmax: ({ x }) => repeated([place(x)], (xs) => [softmax(xs)]),
   layerNorm({ x, gain, bias }) {
     const layer = layerNorm(gain.data.length);

@@ -1,4 +1,5 @@
 /** Products of matrices, the operands as they are or transposed: `A B`, `Aᵀ B` and `A Bᵀ`. */
+import { decodeF16, encodeF16 } from '@clipin/kernel';
 import type { ProductProblem, Values } from '../library';
 import { uniform } from '../random';
 import type { WorkOf } from './work';
@@ -30,6 +31,20 @@ export function product(
       transposeB: form === 'nt',
     }),
     expected: (problem) => firstRow(k, n, problem),
+  };
+}
+
+/** A product with weights in half precision, which not every library has. */
+export function halfProduct(form: Form, sizes: readonly [number, number, number]): WorkOf<'halfProduct'> {
+  const whole = product(form, sizes);
+  return {
+    ...whole,
+    name: `${whole.name}, B in f16`,
+    kind: 'halfProduct',
+    async problem(folder) {
+      const { b, ...rest } = await whole.problem(folder);
+      return { ...rest, b: { ...b, data: decodeF16(encodeF16(b.data)) } };
+    },
   };
 }
 

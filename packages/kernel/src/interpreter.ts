@@ -7,6 +7,7 @@ import type { Device, DeviceBuffer, Program } from './device';
 import type { DType, TypedArray } from './dtype';
 import { dtypes } from './dtype';
 import { evaluateScalar } from './evaluate';
+import { foreachPart } from './foreach';
 import { decodeF16, roundToF16 } from './half';
 import type {
   Affine,
@@ -14,6 +15,7 @@ import type {
   AttentionKernel,
   AttentionShape,
   Body,
+  ForeachKernel,
   Instruction,
   Kernel,
   Launch,
@@ -159,6 +161,15 @@ function runLoop(kernel: LoopKernel, inputs: readonly Data[], outputs: readonly 
   });
 }
 
+function runForeach(kernel: ForeachKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
+  const pick = (buffers: readonly Data[], numbers: readonly number[]) =>
+    numbers.map((number) => buffers[number] as Data);
+  kernel.lengths.forEach((_, number) => {
+    const part = foreachPart(kernel, number);
+    runLoop(part.kernel, pick(inputs, part.inputs), pick(outputs, part.outputs));
+  });
+}
+
 function runRow(kernel: RowKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
   const { program, folds: wanted, row, rowStores, stores } = kernel;
   const length = sizeOf(row);
@@ -290,6 +301,8 @@ function runKernel(kernel: Kernel, inputs: readonly Data[], outputs: readonly Da
   switch (kernel.kind) {
     case 'loop':
       return runLoop(kernel, inputs, outputs);
+    case 'foreach':
+      return runForeach(kernel, inputs, outputs);
     case 'row':
       return runRow(kernel, inputs, outputs);
     case 'matmul':

@@ -77,6 +77,24 @@ export interface LoopKernel extends Body {
   readonly reduction?: Reduction;
 }
 
+/**
+ * One scalar program over many tensors, each of its own length; PyTorch calls such work foreach, or multi-tensor. At every
+ * element of every part run `program`, over one axis, and store `stores` to the part's outputs.
+ *
+ * The program's inputs are first those that all parts share, then each part's own. A launch has the shared ones, then the own
+ * of part after part; its outputs lie part after part. Loads have no guards and no gather: an own input is read at the element itself
+ * (offset 0, stride 1) or at a fixed place (stride 0), a shared one at a fixed place.
+ */
+export interface ForeachKernel extends Body {
+  readonly kind: 'foreach';
+  /** Elements of each part. */
+  readonly lengths: readonly number[];
+  /** Inputs that all parts share. */
+  readonly shared: number;
+  /** Inputs that each part has of its own. */
+  readonly own: number;
+}
+
 /** A fold along a row: of the values of instruction `of`, with its dtype. */
 export interface RowFold {
   readonly op: ReduceOp;
@@ -176,6 +194,7 @@ export interface AttentionBackwardKernel extends AttentionShape {
 /** Work for a device. */
 export type Kernel =
   | LoopKernel
+  | ForeachKernel
   | RowKernel
   | MatmulKernel
   | ScatterAddKernel
@@ -189,7 +208,8 @@ export interface Launch {
   readonly inputTypes: readonly DType[];
   /**
    * An output may be one of the inputs (an update in place) only where the kernel reads each element of that input
-   * before it writes the same element: the caller sees to it.
+   * before it writes the same element: the caller sees to it. In a foreach that is an own input of the same part, read at stride 1
+   * and given to no other part.
    */
   readonly outputs: readonly number[];
   readonly outputTypes: readonly DType[];

@@ -14,6 +14,7 @@ import {
   checkWriteCopies,
 } from './conformance/buffers';
 import { checkExtremes, checkScatterOrder } from './conformance/folds';
+import { foreachCases } from './conformance/foreach';
 import { checkEveryHalf } from './conformance/halves';
 import { inPlaceCases, loopCases, matmulCases, reductionCases } from './conformance/kernel-arbitraries';
 import {
@@ -59,6 +60,8 @@ export function deviceConformance(
     const families: Record<string, fc.Arbitrary<KernelCase>> = {
       'loop nests': loopCases,
       'loop nests in place': inPlaceCases,
+      foreach: foreachCases(),
+      'foreach in place': foreachCases(true),
       reductions: reductionCases(),
       'reductions in place': reductionCases(true),
       rows: rowCases(),

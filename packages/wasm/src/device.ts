@@ -13,6 +13,7 @@ import {
 } from '@clipin/kernel';
 import { compileLaunch } from './compile';
 import { availableThreads, coresOfMachine, mostThreads, probeRelaxedSimd } from './features';
+import { foreachKey, foreachTable } from './foreach';
 import type { Stage } from './frame';
 import type { Target } from './math';
 import { Allocator } from './memory';
@@ -47,6 +48,12 @@ interface LoadedKernel {
 /** Work shorter than this, in nanoseconds, is not worth a piece of its own. */
 const leastPiece = 4000;
 const bufferLimit = 2 ** 32 - 2 ** 24;
+
+/** What launches with the same code have in common. */
+const codeKey = (launch: Launch): string => {
+  const { kernel } = launch;
+  return kernel.kind === 'foreach' ? foreachKey({ ...launch, kernel }) : launchKey(launch);
+};
 
 class WasmBuffer implements DeviceBuffer {
   /** Address in the device's memory; −1 once freed. */
@@ -140,7 +147,7 @@ class WasmDevice implements Device {
 
   load(launches: readonly Launch[]): Program {
     this.check();
-    const keys = launches.map(launchKey);
+    const keys = launches.map(codeKey);
     this.compile(launches, keys);
     const kernels = keys.map((key) => this.kernels.get(key) as LoadedKernel);
     for (const { sharedBytes, threadBytes } of kernels) {
@@ -249,7 +256,7 @@ class WasmProgram implements Program {
   private readonly address: number;
   private readonly words: number;
   private readonly steps: Step[] = [];
-  /** For each word of the table, the buffer it is the address of. */
+  /** For each word of the table, the buffer it is the address of; −1 of words that stay. */
   private readonly slots: number[] = [];
   private freed = false;
 
@@ -258,13 +265,31 @@ class WasmProgram implements Program {
     launches: readonly Launch[],
     kernels: readonly LoadedKernel[],
   ) {
-    this.words = launches.reduce((sum, { inputs, outputs }) => sum + inputs.length + outputs.length, 0);
+    const tables = launches.map(({ kernel }) =>
+      kernel.kind === 'foreach' ? foreachTable(kernel) : undefined,
+    );
+    const wordsOf = ({ inputs, outputs }: Launch) => inputs.length + outputs.length;
+    // Buffer addresses of all launches first, then what does not change.
+    const pointerWords = launches.reduce((sum, launch, i) => sum + wordsOf(launch) + (tables[i] ? 1 : 0), 0);
+    this.words = tables.reduce((sum, table) => sum + (table?.words.length ?? 0), pointerWords);
     this.address = device.allocateTable(this.words);
+    const memory = device.table(this.address, this.words);
+    let constants = pointerWords;
     launches.forEach(({ inputs, outputs }, number) => {
       const pointers = this.address + this.slots.length * 4;
+      const { stages } = kernels[number] as LoadedKernel;
+      const table = tables[number];
+      if (table) {
+        memory[this.slots.length] = this.address + constants * 4;
+        memory.set(table.words, constants);
+        constants += table.words.length;
+        this.slots.push(-1);
+      }
       this.slots.push(...inputs, ...outputs);
-      for (const stage of (kernels[number] as LoadedKernel).stages)
-        this.steps.push(device.step(stage, pointers));
+      for (const stage of stages) {
+        const sized = table ? { ...stage, items: table.items, cost: stage.cost * table.itemElements } : stage;
+        this.steps.push(device.step(sized, pointers));
+      }
     });
   }
 
@@ -273,6 +298,7 @@ class WasmProgram implements Program {
     const table = this.device.table(this.address, this.words);
     const addresses: number[] = [];
     this.slots.forEach((number, slot) => {
+      if (number < 0) return;
       addresses[number] ??= this.device.mine(buffers[number], 'run').address;
       table[slot] = addresses[number] as number;
     });

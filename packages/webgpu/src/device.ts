@@ -44,14 +44,16 @@ export async function openDevice(
   const requiredFeatures = offered(adapter, wantedFeatures);
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const workgroupBytes = gpu.limits.maxComputeWorkgroupStorageSize;
+  const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage } = gpu.limits;
   const f16 = gpu.features.has('shader-f16');
-  const kind = isSoftware(adapter) ? 'software' : 'hardware';
+  const kind = isSoftware(adapter)
+    ? profiles.software
+    : { ...profiles.hardware, foreachBuffers: maxStorageBuffersPerShaderStage };
   const workgroupSize = Math.min(
     gpu.limits.maxComputeInvocationsPerWorkgroup,
     gpu.limits.maxComputeWorkgroupSizeX,
   );
-  const plain = { ...profiles[kind], subgroup, f16, workgroupBytes, workgroupSize };
+  const plain = { ...kind, subgroup, f16, workgroupBytes, workgroupSize };
   const matrixUnits = plain.workgroupMemory ? await confirmedUnits(gpu, adapter.info, plain) : [];
   const usual = { ...plain, matrixUnits };
   const profile = await choose(usual, gpu);

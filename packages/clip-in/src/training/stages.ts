@@ -50,9 +50,10 @@ export function pretraining(
 export type Student = Omit<TextTransformerParams, 'tokens'>;
 
 /** A rotary text tower with the weights of one with absolute positions, and no positions. */
-export function studentOf({ blocks, lnFinal, projection }: TextTransformerParams): Student {
+export function studentOf({ blocks, lnFinal, projection, projectionBias }: TextTransformerParams): Student {
   // Copies: the stage takes the memory of what it trains, and the teacher is still needed.
-  return mapTree((x) => x.add(0), { blocks, lnFinal, projection });
+  const kept = { blocks, lnFinal, projection, ...(projectionBias && { projectionBias }) };
+  return mapTree((x) => x.add(0), kept);
 }
 
 /** Stage 1: the rotary text tower learns to embed as the frozen teacher does, `1 − cos` (TULIP; CLIP-IN figure 2, stage 1). */

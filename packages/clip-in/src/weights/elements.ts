@@ -25,14 +25,20 @@ export const ELEMENT_BYTES = {
 /** Element type of a tensor in a file. */
 export type FileDType = keyof typeof ELEMENT_BYTES;
 
-/** Element types that tensors are read as. */
-export type StoredDType = 'f32' | 'i32' | 'u32';
+/** Element types of tensors in checkpoints. */
+export type StoredDType = 'f32' | 'f16' | 'i32' | 'u32';
 
-/** Arrays that tensors are read into. */
-export type StoredData = Float32Array | Int32Array | Uint32Array;
+/** Arrays of stored elements; those of f16 are their bits. */
+export type StoredData = Float32Array | Uint16Array | Int32Array | Uint32Array;
+
+/** Element types that weights are read as, whatever the file has. */
+export type ReadDType = Exclude<StoredDType, 'f16'>;
+
+/** Arrays that weights are read into. */
+export type ReadData = Exclude<StoredData, Uint16Array>;
 
 /** What a file's element type is read as. */
-export const storedDType = (dtype: FileDType): StoredDType => {
+export const storedDType = (dtype: FileDType): ReadDType => {
   if (dtype === 'U32' || dtype === 'U64') return 'u32';
   return dtype.startsWith('F') || dtype === 'BF16' ? 'f32' : 'i32';
 };
@@ -43,7 +49,7 @@ export const storedDType = (dtype: FileDType): StoredDType => {
  * @param bytes - whole elements; copied only where the type changes
  * @throws RangeError for a 64-bit integer that 32 bits do not hold
  */
-export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>): StoredData {
+export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>): ReadData {
   const { buffer, byteOffset } = bytes;
   const count = bytes.length / ELEMENT_BYTES[dtype];
   if (byteOffset % ELEMENT_BYTES[dtype] !== 0) return decodeElements(dtype, bytes.slice());

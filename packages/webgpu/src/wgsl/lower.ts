@@ -8,6 +8,7 @@ import { contiguousStrides, mapAffines, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
 import { flashBackwardTasks, flashTasks } from './flash-tasks';
+import { foreachTasks } from './foreach-tasks';
 import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
@@ -48,6 +49,8 @@ function lowerKernel(launch: Launch, profile: Profile): Lowered {
       return kernel.reduction
         ? lowerReduction({ ...launch, kernel }, profile)
         : { tasks: [{ ...launch, kernel }], scratch: [] };
+    case 'foreach':
+      return foreachTasks({ ...launch, kernel }, profile.foreachBuffers);
     case 'row':
       return { tasks: [{ ...launch, kernel }], scratch: [] };
     case 'matmul':

@@ -9,9 +9,11 @@ import { type BufferNumber, type Lowered, outerAxes, type Task } from './task';
 /** Scratch for outputs, behind what attention and copies of operands take. */
 const firstScratch = -5;
 
-/** The same work without kernels that write single halves. */
+/** The same work without kernels that write single halves; a foreach always writes four. */
 export function packHalves({ tasks, scratch }: Lowered): Lowered {
-  if (!tasks.some(({ outputTypes }) => outputTypes.includes('f16'))) return { tasks, scratch };
+  const writesHalves = ({ kernel, outputTypes }: Task) =>
+    kernel.kind !== 'foreach' && outputTypes.includes('f16');
+  if (!tasks.some(writesHalves)) return { tasks, scratch };
   const sizes = Array.from({ length: -firstScratch - 1 }, (_, i) => scratch[i] ?? 0);
   const packed = tasks.flatMap((task): Task[] => {
     const lengths = outputLengths(task);
