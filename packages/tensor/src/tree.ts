@@ -128,7 +128,8 @@ function build(part: Structure, tensors: readonly Tensor[], at: { next: number }
         const key = part.keys[i] as string;
         const value = build(part.items[i] as Structure, tensors, at);
         if (key !== '__proto__') object[key] = value;
-        else Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+        else
+          Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
       }
       return object;
     }

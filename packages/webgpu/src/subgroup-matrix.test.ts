@@ -34,7 +34,7 @@ const known = [
   unit('f32', [8, 8, 8], 32),
 ] as const;
 
-const tileOf = (tile: Tile): Partial<Profile> => ({ tiles: [{ most: Number.POSITIVE_INFINITY, tile }] });
+const tileOf = (tile: Tile): Partial<Profile> => ({ unitTiles: [{ most: Number.POSITIVE_INFINITY, tile }] });
 
 const half = (launch: Launch): Launch => ({
   ...launch,

@@ -70,8 +70,8 @@ export async function isRight(device: GPUDevice, profile: Profile): Promise<bool
   device.pushErrorScope('validation');
   try {
     for (const { tile, ...probe } of probes) {
-      const tiles = [{ most: Number.POSITIVE_INFINITY, tile }];
-      if (!(await agrees(device, { ...profile, tiles, workgroups: 1 }, probe))) return false;
+      const unitTiles = [{ most: Number.POSITIVE_INFINITY, tile }];
+      if (!(await agrees(device, { ...profile, unitTiles, workgroups: 1 }, probe))) return false;
     }
     return true;
   } catch {
