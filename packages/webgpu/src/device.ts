@@ -93,7 +93,8 @@ export class WebgpuDevice implements Device {
     /** The device below; tests destroy it to see what a loss does. */
     readonly gpu: GPUDevice,
     readonly description: string,
-    private readonly profile: Profile,
+    /** How kernels are scheduled on it. */
+    readonly profile: Profile,
     /** Kept so that Dawn is not collected while the device lives. */
     readonly owner?: GPU,
   ) {
