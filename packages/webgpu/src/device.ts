@@ -11,7 +11,7 @@ import {
   type Program,
   type TypedArray,
 } from '@clipin/kernel';
-import { type AdapterSearch, describeAdapter, isSoftware } from './adapter';
+import { type AdapterSearch, describeAdapter, isSoftware, offered } from './adapter';
 import { Memory } from './memory';
 import { Pipelines } from './pipelines';
 import type { Block } from './pool';
@@ -32,7 +32,7 @@ const wantedLimits = [
 ] as const;
 
 /** The features that kernels profit from. */
-const wantedFeatures: readonly string[] = ['subgroups', 'shader-f16', matrixFeature];
+const wantedFeatures = ['subgroups', 'shader-f16', matrixFeature];
 
 /** Opens a device on an adapter. `choose` may change how kernels are scheduled. */
 export async function openDevice(
@@ -41,9 +41,7 @@ export async function openDevice(
   choose: (usual: Profile, gpu: GPUDevice) => Profile | Promise<Profile> = (usual) => usual,
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
-  const requiredFeatures = wantedFeatures.filter((feature): feature is GPUFeatureName =>
-    adapter.features.has(feature),
-  );
+  const requiredFeatures = offered(adapter, wantedFeatures);
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const usual = await usualProfile(adapter, gpu);
   const profile = await choose(usual, gpu);
@@ -99,7 +97,8 @@ export class WebgpuDevice implements Device {
     /** The device below; tests destroy it to see what a loss does. */
     readonly gpu: GPUDevice,
     readonly description: string,
-    private readonly profile: Profile,
+    /** How kernels are scheduled on it. */
+    readonly profile: Profile,
     /** Kept so that Dawn is not collected while the device lives. */
     readonly owner?: GPU,
   ) {

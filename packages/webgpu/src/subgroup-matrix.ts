@@ -33,7 +33,7 @@ declare global {
 export function listedUnits({
   subgroupMatrixConfigs = [],
   subgroupMaxSize = 0,
-}: GPUAdapterInfo): MatrixUnit[] {
+}: Pick<GPUAdapterInfo, 'subgroupMatrixConfigs' | 'subgroupMaxSize'>): MatrixUnit[] {
   return (['f16', 'f32'] as const).flatMap((component) => {
     const config = subgroupMatrixConfigs.find(
       ({ componentType, resultComponentType }) =>
@@ -49,16 +49,15 @@ export async function confirmedUnits(
   info: GPUAdapterInfo,
   usual: Profile,
 ): Promise<readonly MatrixUnit[]> {
-  if (!([matrixFeature, 'subgroups'] as const).every((name) => has(device, name))) return [];
+  const features: ReadonlySet<string> = device.features;
+  if (!features.has(matrixFeature) || !features.has('subgroups')) return [];
   const confirmed: MatrixUnit[] = [];
   for (const unit of listedUnits(info)) {
     if (unit.component === 'f16' && !usual.f16) continue;
-    if (await isRight(device, { ...usual, workgroupMemory: true, matrixUnits: [unit] })) confirmed.push(unit);
+    if (await isRight(device, { ...usual, matrixUnits: [unit] })) confirmed.push(unit);
   }
   return confirmed;
 }
-
-const has = (device: GPUDevice, name: string): boolean => (device.features as ReadonlySet<string>).has(name);
 
 /** Tiles of the smallest kind and the largest, cut short, and both ways that operands lie. */
 const probes = [
@@ -66,13 +65,13 @@ const probes = [
   { m: 140, n: 132, k: 76, tile: 128, transposed: false },
 ] as const;
 
-/** Whether products under this profile, which has one unit, are those that the processor computes. */
-async function isRight(device: GPUDevice, profile: Profile): Promise<boolean> {
+/** Whether products under this profile, which has one matrix unit, are what the processor computes. */
+export async function isRight(device: GPUDevice, profile: Profile): Promise<boolean> {
   device.pushErrorScope('validation');
   try {
     for (const { tile, ...probe } of probes) {
-      const tiles = [{ most: Number.POSITIVE_INFINITY, tile }];
-      if (!(await agrees(device, { ...profile, tiles, workgroups: 1 }, probe))) return false;
+      const unitTiles = [{ most: Number.POSITIVE_INFINITY, tile }];
+      if (!(await agrees(device, { ...profile, unitTiles, workgroups: 1 }, probe))) return false;
     }
     return true;
   } catch {

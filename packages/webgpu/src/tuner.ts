@@ -67,16 +67,20 @@ const isChoice = (row: unknown): row is TileChoice =>
   sides.some((side) => side === row.most) &&
   tiles.some((tile) => tile === row.tile);
 
-/** A clock for `tunedTiles`: milliseconds that a product of two square matrices takes. */
+/** A clock for `tunedTiles`: milliseconds that a product of two square matrices of this dtype takes. */
 export function productClock(
   device: GPUDevice,
   usual: Profile,
+  dtype: 'f32' | 'f16' = 'f32',
 ): (side: number, tile: Tile) => Promise<number> {
   const pipelines = new Pipelines(device);
   const queue = new CommandQueue(device, () => undefined);
   return async (side, tile) => {
-    const profile = { ...usual, tiles: [{ most: side, tile }] };
-    const program = new CompiledProgram(device, pipelines, profile, [product({ m: side, n: side, k: side })]);
+    const choice = [{ most: side, tile }];
+    const profile = { ...usual, tiles: choice, unitTiles: choice };
+    const program = new CompiledProgram(device, pipelines, profile, [
+      product({ m: side, n: side, k: side }, { dtype }),
+    ]);
     await Promise.all(program.notReady);
     const bytes = [...program.numbers.map(() => 4 * side * side), ...program.scratchBytes];
     const usage = 0x80; // STORAGE

@@ -44,6 +44,8 @@ export interface Profile {
   readonly workgroups: number;
   /** The tiles of matrix products by size, ascending, as they were timed on this adapter; empty: a rule chooses. */
   readonly tiles: readonly TileChoice[];
+  /** The same for products on matrix units. */
+  readonly unitTiles: readonly TileChoice[];
   /**
    * Storage buffers that a dispatch over many tensors may bind. With 0 it takes one tensor: drivers that compute on the CPU
    * run the code of all tensors in each invocation, and compile it for as long.
@@ -66,6 +68,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     invocations: 64,
     workgroups: 1,
     tiles: [],
+    unitTiles: [],
     foreachBuffers: 0,
     scratchBytes: 64 * 2 ** 20,
   },
@@ -80,6 +83,7 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     invocations: 32768,
     workgroups: 256,
     tiles: [],
+    unitTiles: [],
     foreachBuffers: 8,
     scratchBytes: 128 * 2 ** 20,
   },

@@ -77,7 +77,8 @@ export function matrixTile(task: Task<MatmulKernel>, profile: Profile): MatrixTi
   const able = (tile: Tile) => fits(layOut(unit, tile), profile);
   if (!able(32)) return undefined;
   const larger = [128, 64] as const;
-  return layOut(unit, chooseTile(kernel, profile, larger.filter(able)));
+  const timed = { ...profile, tiles: profile.unitTiles };
+  return layOut(unit, chooseTile(kernel, timed, larger.filter(able)));
 }
 
 const range = (n: number): number[] => [...Array(n).keys()];
