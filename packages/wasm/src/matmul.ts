@@ -5,7 +5,7 @@
  */
 import { contiguousStrides, type Launch, type MatmulKernel, sizeOf } from '@clipin/kernel';
 import { type BlasPlan, blasCost, blasPlan } from './blas';
-import { blasProduct } from './blas-product';
+import { blasBytes, blasProduct } from './blas-product';
 import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { panelColumns } from './gemm';
@@ -226,6 +226,7 @@ function compileBlas(
   simple: SimpleMatmul,
   plan: BlasPlan,
   target: Target,
+  module: ModuleBuilder,
 ): CompiledKernel {
   const { m, n, k } = simple;
   const direct = isPlain(simple);
@@ -237,11 +238,15 @@ function compileBlas(
     row: 4 * leading,
   };
   const frame = new Frame(launch);
+  const sumBytes = direct ? 0 : plan.rows * blocks.row;
+  const own = plus(frame.own.get, sumBytes);
+  const wideBytes = blasBytes(plan);
+  const work = Math.min(m, plan.rows) * columns * k;
   const stage = productStage(frame, launch, simple, blocks, target, {
-    cost: blasCost.call + Math.min(m, plan.rows) * columns * k * blasCost.flop,
-    code: blasProduct(simple, plan, leading, operandsOf(frame, kernel)),
+    cost: blasCost.call + work * blasCost.flop + (wideBytes / 4) * blasCost.half,
+    code: blasProduct(module, simple, plan, leading, operandsOf(frame, kernel), own),
   });
-  return { stages: [stage], sharedBytes: 0, threadBytes: direct ? 0 : plan.rows * blocks.row };
+  return { stages: [stage], sharedBytes: 0, threadBytes: sumBytes + wideBytes };
 }
 
 /** Addresses of the operands. */
@@ -259,7 +264,7 @@ export function compileMatmul(
 ): CompiledKernel {
   const simple = simplifyMatmul(kernel, launch.inputTypes);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
-  if (blas) return compileBlas(launch, kernel, simple, blas, target);
+  if (blas) return compileBlas(launch, kernel, simple, blas, target, module);
   const plan = planOf(simple, target);
   const { m, n } = simple;
   const direct = isPlain(simple) && n % panelColumns === 0;
