@@ -44,6 +44,7 @@ export async function start(options: ClipInOptions): Promise<Library> {
 }
 
 const place = ({ data, shape }: Values | Ids): Tensor => tensor(data, [...shape]);
+const placeHalf = ({ data, shape }: Values): Tensor => tensor(data, [...shape], { dtype: 'f16' });
 const read = async (x: Tensor) => Float32Array.from(await x.data());
 const corner = (x: Tensor) => x.slice(...x.shape.map((): [number, number] => [0, 1])).reshape([]);
 
@@ -140,7 +141,7 @@ const product = ({ transposeA, transposeB }: Problems['product'], a: Tensor, b: 
 const abilities: Abilities = {
   product: (problem) => product(problem, place(problem.a), place(problem.b)),
   halfProduct: (problem) =>
-    product(problem, place(problem.a), tensor(problem.b.data, [...problem.b.shape], { dtype: 'f16' })),
+    product(problem, (problem.halves === 'both' ? placeHalf : place)(problem.a), placeHalf(problem.b)),
   softmax: ({ x }) => repeated([place(x)], (xs) => [softmax(xs)]),
   layerNorm({ x, gain, bias }) {
     const layer = layerNorm(gain.data.length);

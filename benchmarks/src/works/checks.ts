@@ -24,6 +24,7 @@ const sizes = [
 export const checkWorks: readonly Work[] = [
   ...sizes.flatMap((size) => forms.map((form) => product(form, size))),
   ...sizes.flatMap((size) => forms.map((form) => halfProduct(form, size))),
+  ...sizes.flatMap((size) => forms.map((form) => halfProduct(form, size, 'both'))),
   ...forms.map((form) => product(form, [36, 32, 20], { batch: 6 })),
   ...forms.map((form) => product(form, [65, 33, 70], { batch: 3 })),
   softmax([37, 129]),

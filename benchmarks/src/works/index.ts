@@ -49,6 +49,7 @@ export const softwareAdapterWorks: readonly Work[] = [
   ...forms.map((form) => product(form, [256, 256, 256])),
   product('nn', [1024, 1024, 1024]),
   halfProduct('nn', [256, 256, 256]),
+  halfProduct('nn', [256, 256, 256], 'both'),
   product('nn', [4096, 64, 64]),
   product('tn', [64, 4096, 64]),
   ...forms.map((form) => product(form, [64, 32, 64], { batch: 32 })),
@@ -69,6 +70,7 @@ export const softwareAdapterWorks: readonly Work[] = [
 export const gpuWorks: readonly Work[] = [
   ...[1024, 4096].flatMap((n) => forms.map((form) => product(form, [n, n, n]))),
   halfProduct('nn', [4096, 4096, 4096]),
+  ...[1024, 4096].flatMap((n) => forms.map((form) => halfProduct(form, [n, n, n], 'both'))),
   product('nn', [1, 4096, 4096]),
   halfProduct('nn', [1, 4096, 4096]),
   product('nn', [65536, 64, 64]),

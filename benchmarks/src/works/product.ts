@@ -34,16 +34,21 @@ export function product(
   };
 }
 
-/** A product with weights in half precision, which not every library has. */
-export function halfProduct(form: Form, sizes: readonly [number, number, number]): WorkOf<'halfProduct'> {
+/** A product with weights in half precision, or both operands, which not every library has. */
+export function halfProduct(
+  form: Form,
+  sizes: readonly [number, number, number],
+  halves: 'b' | 'both' = 'b',
+): WorkOf<'halfProduct'> {
   const whole = product(form, sizes);
+  const round = ({ shape, data }: Values): Values => ({ shape, data: decodeF16(encodeF16(data)) });
   return {
     ...whole,
-    name: `${whole.name}, B in f16`,
+    name: `${whole.name}, ${halves === 'both' ? 'both' : 'B'} in f16`,
     kind: 'halfProduct',
     async problem(folder) {
-      const { b, ...rest } = await whole.problem(folder);
-      return { ...rest, b: { ...b, data: decodeF16(encodeF16(b.data)) } };
+      const { a, b, ...rest } = await whole.problem(folder);
+      return { ...rest, a: halves === 'both' ? round(a) : a, b: round(b), halves };
     },
   };
 }

@@ -155,10 +155,13 @@ function trace<A extends readonly unknown[]>(
     ...keptBuffers(device, plan),
     fresh: plan.fresh.map((position) => plan.slots[position - plan.externals.length] as Slot),
     freshPositions: plan.fresh,
-    outputs: result.leaves.map((tensor): Output => {
+    made: new Array<Storage | undefined>(plan.externals.length + plan.slots.length).fill(undefined),
+    outputs: result.leaves.map((tensor, i): Output => {
       if (tensor.operation.kind === 'parameter') return { argument: tensor.operation.index };
       const position = plan.outputs.get(tensor);
-      return position === undefined ? { tensor } : { position, dtype: tensor.dtype, shape: tensor.shape };
+      if (position === undefined) return { tensor };
+      const same = result.leaves.findIndex((leaf) => plan.outputs.get(leaf) === position);
+      return same < i ? { same } : { position, dtype: tensor.dtype, shape: tensor.shape };
     }),
     outputStructure: result.structure,
   };

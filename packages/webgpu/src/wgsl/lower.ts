@@ -12,8 +12,9 @@ import { foreachTasks } from './foreach-tasks';
 import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
+import { matrixTile } from './subgroup-matmul-code';
 import { type Lowered, outerAxes, type Task } from './task';
-import { piecesOfK } from './tiled-matmul-code';
+import { chooseTile, piecesOfK } from './tiled-matmul-code';
 import { packHalves } from './unpacked-halves';
 
 /** The tasks of a launch. */
@@ -149,7 +150,8 @@ const shiftAxes = (program: LoopKernel['program']): LoopKernel['program'] =>
 function lowerMatmul(given: Task<MatmulKernel>, profile: Profile): Lowered {
   const task = collapseMatmul(given);
   const { kernel } = task;
-  const pieces = profile.workgroupMemory ? piecesOfK(kernel, profile) : 1;
+  const tile = matrixTile(task, profile)?.tile ?? chooseTile(kernel, profile);
+  const pieces = profile.workgroupMemory ? piecesOfK(kernel, profile, tile) : 1;
   if (pieces < 2) return { tasks: [task], scratch: [] };
   const chunk = Math.ceil(kernel.k / pieces / 16) * 16;
   const count = Math.ceil(kernel.k / chunk);
