@@ -43,21 +43,25 @@ export async function openDevice(
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
   const requiredFeatures = offered(adapter, wantedFeatures);
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-  const subgroup = await subgroupSize(gpu, adapter.info);
-  const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage } = gpu.limits;
-  const f16 = gpu.features.has('shader-f16');
-  const kind = isSoftware(adapter)
-    ? profiles.software
-    : { ...profiles.hardware, foreachBuffers: maxStorageBuffersPerShaderStage };
-  const workgroupSize = Math.min(
-    gpu.limits.maxComputeInvocationsPerWorkgroup,
-    gpu.limits.maxComputeWorkgroupSizeX,
-  );
-  const plain = { ...kind, subgroup, f16, workgroupBytes, workgroupSize };
-  const matrixUnits = plain.workgroupMemory ? await confirmedUnits(gpu, adapter.info, plain) : [];
-  const usual = { ...plain, matrixUnits };
+  const usual = await usualProfile(adapter, gpu);
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
+}
+
+/** How kernels are scheduled on an adapter, by what it says of itself. */
+async function usualProfile(adapter: GPUAdapter, gpu: GPUDevice): Promise<Profile> {
+  const { limits } = gpu;
+  const plain = {
+    ...(isSoftware(adapter)
+      ? profiles.software
+      : { ...profiles.hardware, foreachBuffers: limits.maxStorageBuffersPerShaderStage }),
+    subgroup: await subgroupSize(gpu, adapter.info),
+    f16: gpu.features.has('shader-f16'),
+    workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+    workgroupSize: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+  };
+  const matrixUnits = plain.workgroupMemory ? await confirmedUnits(gpu, adapter.info, plain) : [];
+  return { ...plain, matrixUnits };
 }
 
 /** Host data as the elements of `dtype` in memory; halves in whole words, as WebGPU copies them. */
