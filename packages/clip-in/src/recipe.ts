@@ -5,7 +5,7 @@
 import { access, constants, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { clipTokenizer, type Tokenizer, TRAINING_HANDS } from '@clipin/data';
-import { randomKey } from '@clipin/tensor';
+import { evaluate, leaves, randomKey } from '@clipin/tensor';
 import type { Config } from './config';
 import { configurations, type ModelConfig, withRotaryText } from './configurations';
 import { type Encoders, encodersOf } from './evaluation/encoders';
@@ -74,7 +74,11 @@ export async function runRecipe(
   const canvas = teacher.model.config.vision.imageSize;
   const student = dualEncoder(withRotaryText(teacher.model.config, data.longLength));
   const sets = evaluationSets(evaluation);
-  const figures = (encoders: Encoders) => measure(encoders, sets, world, canvas);
+  const figures = async (encoders: Encoders) => {
+    const measured = await measure(encoders, sets, world, canvas);
+    encoders.dispose();
+    return measured;
+  };
   const encode = encodersOf(student);
   const logs: Record<string, readonly StepLog[]> = {};
 
@@ -122,11 +126,15 @@ export async function runRecipe(
     ),
     first.batch,
   );
-  const text = { ...distilled.state.params, tokens: teacher.params.text.tokens };
+  const { tokens, ...replaced } = teacher.params.text;
+  // Without a step it still waits to be copied from the teacher's.
+  const text = evaluate({ ...distilled.state.params, tokens });
   const { logitBias: _, ...kept } = teacher.params; // the student's configuration has none
   const start: DualEncoderParams = { ...kept, text };
   const trainedAs = (params: DualEncoderParams): TrainedModel => ({ ...teacher, model: student, params });
   if (!distilled.finished) return { ...result, trained: trainedAs(start) };
+  // At once: the next stage takes four times the model's memory, and garbage is collected at nobody's bidding.
+  dispose([replaced, distilled.state.optimizer]);
 
   const mixed = {
     ...world,
@@ -147,6 +155,7 @@ export async function runRecipe(
   );
   const trained = trainedAs(tuned.state.params);
   if (!tuned.finished) return { ...result, trained };
+  dispose(tuned.state.optimizer);
   const after = await figures(encode(trained.params));
   events.measured?.('after', tuned.done, after);
   await saveModel(join(out, 'model'), trained, {
@@ -155,6 +164,11 @@ export async function runRecipe(
     settings: config,
   });
   return { ...result, trained, after };
+}
+
+/** Gives back the memory of a tree that nobody reads any more. */
+function dispose(tree: unknown): void {
+  for (const { tensor } of leaves(tree)) tensor.dispose();
 }
 
 /** Makes the output directory. @throws Error naming it when nothing can be written there, before time is spent */

@@ -19,6 +19,8 @@ export interface Encoders {
   patches(images: readonly NaflexImage[]): Promise<Float32Array>;
   /** `[count, length]` → `[count, width]`, where `length` is at most the context length, or one that the tower reads. */
   texts(ids: Int32Array, length: number): Promise<Float32Array>;
+  /** Gives back the memory that the compiled towers keep; they can be used again. */
+  dispose(): void;
 }
 
 /** Options of {@link encodersOf}. */
@@ -76,6 +78,10 @@ export function encodersOf(
       inBatches(deviceOf(params).text, ids, [rowsAtOnce, length], config.embedding, (rows) =>
         embedTexts(params.text, rows),
       ),
+    dispose() {
+      embedImages.dispose();
+      embedTexts.dispose();
+    },
   });
 }
 

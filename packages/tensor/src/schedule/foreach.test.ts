@@ -16,6 +16,7 @@ import { Node } from '../node';
 import { Choices } from '../random-graph.test-helpers';
 import type { Step } from './build';
 import { foreachSteps } from './foreach';
+import { mayOverwrite } from './overwrite';
 import { planMemory } from './plan';
 import { schedule } from './schedule';
 
@@ -34,6 +35,14 @@ const foreachOf = (...outputs: Tensor[]): ForeachKernel => {
   if (found?.kind !== 'foreach') throw new Error('no foreach');
   return found;
 };
+
+test('what parts share, or two of them read, is not written over', () => {
+  const [rate, x] = [leaf(), leaf(3)];
+  const [scaled] = schedule([x.mul(rate), leaf(4).mul(rate)], device.limits) as [Step];
+  expect(scaled.inputs.map((_, number) => mayOverwrite(scaled, number))).toEqual([false, true, true]);
+  const [twice] = schedule([x.add(1), x.add(1), leaf(4).add(1)], device.limits) as [Step];
+  expect(twice.inputs.map((_, number) => mayOverwrite(twice, number))).toEqual([false, false, true]);
+});
 
 /** A vector times itself, `[1]`: a product, which no elementwise work goes into. */
 const squareOf = (x: Tensor): Tensor =>
@@ -114,6 +123,8 @@ describe('separate kernels', () => {
     const [large, small] = [2 ** 16 + 1, 2 ** 16];
     expect(parts(leaf(large).add(1), leaf(large).add(1))).toEqual([1, 1]);
     expect(parts(leaf(small).add(1), leaf(small).add(1), leaf(large).add(1))).toEqual([2, 1]);
+    const x = leaf(small);
+    expect(parts(...Array.from({ length: 65 }, () => x.add(1)))).toEqual([64, 1]); // of 2²² elements
   });
 
   test('what reads through views, and folds', () => {
