@@ -25,6 +25,7 @@ export {
   launchKey,
   type MatmulKernel,
   type Operand,
+  type Producer,
   type ReduceOp,
   type Reduction,
   type RowFold,

@@ -7,6 +7,16 @@ import { imported, type Local } from './module';
 import type { SimpleMatmul } from './nest';
 import type { Block } from './tiles';
 
+/** The plan with operands that lie otherwise than it was made for: computed for each block. */
+export function withLeading(plan: BlasPlan, { batch, a, b, produced }: SimpleMatmul): BlasPlan {
+  const leading = ({ strides }: Affine): number => Math.max(...strides.slice(batch.length));
+  return {
+    ...plan,
+    ...(produced.a && { a: { ...plan.a, leading: leading(a) } }),
+    ...(produced.b && { b: { ...plan.b, leading: leading(b) } }),
+  };
+}
+
 /** Code that computes one block into rows of sums of `leadingC` elements. */
 export function blasProduct(
   kernel: SimpleMatmul,

@@ -3,9 +3,16 @@
  * runs over each finished block. Where k is cut into segments, their sums lie in shared scratch memory first, and a second
  * stage adds them up in order.
  */
-import { contiguousStrides, type Launch, type MatmulKernel, sizeOf } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  type Launch,
+  type MatmulKernel,
+  type Operand,
+  type Producer,
+  sizeOf,
+} from '@clipin/kernel';
 import { type BlasPlan, blasCost, blasPlan } from './blas';
-import { blasProduct } from './blas-product';
+import { blasProduct, withLeading } from './blas-product';
 import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { panelColumns } from './gemm';
@@ -13,6 +20,7 @@ import { elementCost, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import { type SimpleMatmul, simplifyMatmul } from './nest';
+import { produceOperands } from './produce';
 import { ProgramEmitter } from './program';
 import { type Block, multiplyAddCost, planOf, tileBytes, tileProduct } from './tiles';
 
@@ -219,13 +227,7 @@ function foldStage(launch: Launch, kernel: SimpleMatmul, blocks: Blocks, target:
 }
 
 /** Code for a product that BLAS computes, block by block. */
-function compileBlas(
-  launch: Launch,
-  kernel: MatmulKernel,
-  simple: SimpleMatmul,
-  plan: BlasPlan,
-  target: Target,
-): CompiledKernel {
+function compileBlas(launch: Launch, simple: SimpleMatmul, plan: BlasPlan, target: Target): CompiledKernel {
   const { m, n, k } = simple;
   const direct = isPlain(simple);
   const columns = Math.min(plan.columns, n);
@@ -236,29 +238,27 @@ function compileBlas(
     row: 4 * leading,
   };
   const frame = new Frame(launch);
+  const sumBytes = direct ? 0 : plan.rows * blocks.row;
+  const reach = { rows: Math.min(m, plan.rows), columns, steps: k };
+  const operands = produceOperands(frame, simple, reach, target);
+  const product = blasProduct(operands.kernel, withLeading(plan, operands.kernel), leading, operands.inputs);
   const stage = productStage(frame, launch, simple, blocks, target, {
-    cost: blasCost.call + Math.min(m, plan.rows) * columns * k * blasCost.flop,
-    code: blasProduct(simple, plan, leading, operandsOf(frame, kernel)),
+    cost: blasCost.call + reach.rows * columns * k * blasCost.flop + operands.cost,
+    code: (block) => [operands.code(block, plus(frame.own.get, sumBytes)), product(block)],
   });
-  return { stages: [stage], sharedBytes: 0, threadBytes: direct ? 0 : plan.rows * blocks.row };
+  return { stages: [stage], sharedBytes: 0, threadBytes: sumBytes + operands.bytes };
 }
-
-/** Addresses of the operands. */
-const operandsOf = ({ inputs }: Frame, { a, b }: MatmulKernel): { readonly a: Local; readonly b: Local } => ({
-  a: inputs[a.input] as Local,
-  b: inputs[b.input] as Local,
-});
 
 /** Code for a matrix product. */
 export function compileMatmul(
   launch: Launch,
-  kernel: MatmulKernel,
+  kernel: MatmulKernel<Operand | Producer>,
   target: Target,
   module: ModuleBuilder,
 ): CompiledKernel {
   const simple = simplifyMatmul(kernel);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
-  if (blas) return compileBlas(launch, kernel, simple, blas, target);
+  if (blas) return compileBlas(launch, simple, blas, target);
   const plan = planOf(simple, target);
   const { m, n } = simple;
   const direct = isPlain(simple) && n % panelColumns === 0;
@@ -272,18 +272,21 @@ export function compileMatmul(
     row: 4 * (sums === 'own' ? Math.min(plan.columns, width) : width),
   };
   const frame = new Frame(launch);
-  const inputs = operandsOf(frame, kernel);
   const sumBytes = sums === 'own' ? Math.min(plan.rows, m) * blocks.row : 0;
-  const work = Math.min(plan.rows, m) * Math.min(plan.columns, n) * plan.segment;
+  const reach = { rows: Math.min(plan.rows, m), columns: Math.min(plan.columns, n), steps: plan.segment };
+  const work = reach.rows * reach.columns * reach.steps;
+  const operands = produceOperands(frame, simple, reach, target);
+  const own = plus(frame.own.get, sumBytes);
+  const tiles = tileProduct(frame, module, operands.kernel, plan, operands.inputs, own, blocks.row, target);
   const product = {
-    cost: work * multiplyAddCost,
-    code: tileProduct(frame, module, simple, plan, inputs, plus(frame.own.get, sumBytes), blocks.row, target),
+    cost: work * multiplyAddCost + operands.cost,
+    code: (block: Block): Code => [operands.code(block, plus(own, tileBytes(plan))), tiles(block)],
   };
   const stages = [productStage(frame, launch, simple, blocks, target, product)];
   if (sums === 'shared') stages.push(foldStage(launch, simple, blocks, target));
   return {
     stages,
     sharedBytes: sums === 'shared' ? plan.segments * segmentBytes(simple, blocks) : 0,
-    threadBytes: sumBytes + tileBytes(plan),
+    threadBytes: sumBytes + tileBytes(plan) + operands.bytes,
   };
 }

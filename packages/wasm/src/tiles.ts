@@ -10,6 +10,7 @@ import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
 import { packFunction, touchFunction } from './pack';
+import { mostProduced } from './produce';
 
 /** Nanoseconds of one multiply-add. */
 export const multiplyAddCost = 0.035;
@@ -106,12 +107,13 @@ function* partsOf(size: number, unit: number, most: number): Generator<number> {
 
 /** The cut that is expected to cost least, with items for several threads. */
 function cutOf(kernel: SimpleMatmul, target: Target): Cut {
-  const { batch, m, n, k } = kernel;
+  const { batch, m, n, k, produced } = kernel;
+  const room = (program: unknown) => (program ? mostProduced / k : Infinity);
   const wanted = Math.min(enoughItems, Math.ceil((sizeOf(batch) * m * n * k) / leastWork));
   let best: Cut | undefined;
   let least = Infinity;
-  for (const rows of partsOf(m, tileRows(target), mostRows)) {
-    for (const columns of partsOf(n, panelColumns, mostSums / rows)) {
+  for (const rows of partsOf(m, tileRows(target), Math.min(mostRows, room(produced.a)))) {
+    for (const columns of partsOf(n, panelColumns, Math.min(mostSums / rows, room(produced.b)))) {
       const blocks = sizeOf(batch) * Math.ceil(m / rows) * Math.ceil(n / columns);
       for (
         let segments = 1;

@@ -2,7 +2,16 @@
  * The memory plan of a schedule: which buffer each node lives in. A buffer is used again as soon as its last reader is
  * done; elementwise kernels write over an input that nobody needs any more; donated inputs become outputs.
  */
-import { type DType, dtypes, type Kernel, type Launch, sizeOf } from '@clipin/kernel';
+import {
+  type DType,
+  dtypes,
+  type Instruction,
+  type Kernel,
+  type Launch,
+  type Operand,
+  type Producer,
+  sizeOf,
+} from '@clipin/kernel';
 import type { Node } from '../node';
 import type { Step } from './build';
 import { isLeaf } from './graph';
@@ -38,11 +47,14 @@ const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].
 /** Whether `kernel` reads input `number` only at the element that it writes next. */
 function mayOverwrite(kernel: Kernel, number: number): boolean {
   if (kernel.kind !== 'loop' && kernel.kind !== 'row' && kernel.kind !== 'matmul') return false;
-  const reduction = kernel.kind === 'loop' ? kernel.reduction : undefined;
+  const loadsIt = (program: readonly Instruction[]) =>
+    program.some((step) => step.op === 'load' && step.input === number);
+  const reads = (operand: Operand | Producer) =>
+    'input' in operand ? operand.input === number : loadsIt(operand.program);
   const elsewhere =
     kernel.kind === 'matmul'
-      ? kernel.a.input === number || kernel.b.input === number
-      : reduction?.program.some((step) => step.op === 'load' && step.input === number);
+      ? reads(kernel.a) || reads(kernel.b)
+      : kernel.kind === 'loop' && loadsIt(kernel.reduction?.program ?? []);
   return !elsewhere && readsOwnElement(kernel, (input) => input === number);
 }
 
