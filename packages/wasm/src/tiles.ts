@@ -183,7 +183,10 @@ export function tileProduct(
     aTile: aPacked ? 4 * height * most : 4 * aRow * height,
     bStep: 4 * bStep,
     bPanel: 4 * bColumn * panelColumns,
-    copy: plan.copy,
+    copy:
+      typeof plan.copy === 'object'
+        ? { ...plan.copy, pack: { ...plan.copy.pack, across: bColumn, along: bStep } }
+        : plan.copy,
     cRow,
     tails: [tail],
   };
