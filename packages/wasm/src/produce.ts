@@ -17,6 +17,12 @@ import type { Block } from './tiles';
 /** The most elements of an operand that a thread computes at once, if that leaves room for a tile. */
 export const mostProduced = 2 ** 18;
 
+const cyclesANanosecond = 3;
+
+/** Cycles to compute an element of an operand, if it is a program. */
+export const producedCycles = (program: readonly Instruction[] | undefined): number =>
+  program ? cyclesANanosecond * elementCost(program) : 0;
+
 /** The largest parts of the operands that one block reads: as many rows and columns of the result, and steps of k. */
 interface Reach {
   readonly rows: number;
@@ -160,8 +166,8 @@ export function produceOperands(frame: Frame, kernel: SimpleMatmul, reach: Reach
     },
     bytes: (a?.bytes ?? 0) + (b?.bytes ?? 0),
     cost:
-      rows * steps * elementCost(produced.a ?? []) * (a ? 1 : 0) +
-      steps * columns * elementCost(produced.b ?? []) * (b ? 1 : 0),
+      (rows * steps * producedCycles(produced.a) + steps * columns * producedCycles(produced.b)) /
+      cyclesANanosecond,
     code: ({ outer, row, rows: down, column, columns: across, segment }, own) => {
       if (!a && !b) return [];
       const ks = [start.get, end.get] as const;

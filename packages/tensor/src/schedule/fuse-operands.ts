@@ -64,8 +64,10 @@ function takeIn(
   )
     return;
   if (keepsLonger(list, maker, place, asked) > sizeOf(node.shape)) return;
-  const program = programAt(maker.kernel, operand, extentsOf(product.kernel, side));
-  const joined = program && join(product, side, maker, program);
+  const extents = extentsOf(product.kernel, side);
+  const program = programAt(maker.kernel, operand, extents);
+  if (!program?.every((step) => walksSums(step, side, extents.length))) return;
+  const joined = join(product, side, maker, program);
   if (joined && joined.inputs.length + joined.outputs.length <= limits.kernelBuffers)
     list.replace([from, place], place, { step: joined });
 }
@@ -75,6 +77,13 @@ function computesOnce({ batch, m, n }: Product, side: Side, { operandBlock }: De
   const [across, along] = side === 'a' ? [n, m] : [m, n];
   return across <= operandBlock && sizeOf(batch) * along >= thin * across;
 }
+
+/**
+ * Whether a load goes along the sums, in the order of memory, or stands still: a block of a thin product reads whole lines of
+ * memory then; the other way round it reads a little of each.
+ */
+const walksSums = (step: Instruction, side: Side, rank: number): boolean =>
+  step.op !== 'load' || Math.abs(step.index.strides[rank - (side === 'a' ? 1 : 2)] as number) <= 1;
 
 const extentsOf = ({ batch, m, n, k }: Product, side: Side): readonly number[] =>
   side === 'a' ? [...batch, m, k] : [...batch, k, n];
