@@ -3,7 +3,7 @@
  * of the inputs. An operation without a rule does not compile.
  */
 
-import { type ScalarOp, sizeOf } from '@clipin/kernel';
+import { dtypes, type ScalarOp, sizeOf } from '@clipin/kernel';
 import {
   type AttentionOptions,
   attentionBackward,
@@ -42,7 +42,7 @@ const scalarRules: Record<
   tanh: (g, _a, _b, _c, y) => [g.mul(y.square().neg().add(1))],
   erf: (g, x) => [g.mul(x.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
   not: () => [],
-  cast: (g, x) => [x.dtype === 'f32' ? g : undefined],
+  cast: (g, x) => [dtypes[x.dtype].kind === 'float' ? g.cast(x.dtype) : undefined],
   bitcast: () => [],
   add: (g) => [g, g],
   subtract: (g) => [g, g.neg()],

@@ -3,6 +3,7 @@
  * Knows nothing of particular derivatives; those are `rules.ts`. What the walk computes are ordinary operations, which
  * outer tapes record in turn: that is how tapes nest.
  */
+import { dtypes } from '@clipin/kernel';
 import { type Entry, operationName, type Recorder, type Tensor, zerosLike } from '@clipin/tensor';
 
 /** Gradients of an operation's inputs, from those of its outputs; `undefined` where none flows. */
@@ -45,12 +46,16 @@ export class Tape implements Recorder {
   note(note: Note): void {
     if (!note.inputs.some((input) => this.#watched.has(input))) return;
     this.#notes.push(note);
-    for (const output of note.outputs) if (output.dtype === 'f32') this.#watched.add(output);
+    for (const output of note.outputs) if (dtypes[output.dtype].kind === 'float') this.#watched.add(output);
   }
 
-  /** Gradients of `Σ outputs · seeds` with respect to watched tensors; zeros where nothing depends on one. */
+  /**
+   * Gradients of `Σ outputs · seeds` with respect to watched tensors, of their dtypes; zeros where nothing depends on one.
+   * Those of an f16 tensor are added up in f32, and rounded once.
+   */
   gradients(outputs: readonly Tensor[], seeds: readonly Tensor[], targets: readonly Tensor[]): Tensor[] {
     const sums = new Map<Tensor, Tensor>();
+    const sumOf = (tensor: Tensor) => sums.get(tensor)?.cast(tensor.dtype);
     const accumulate = (tensor: Tensor, gradient: Tensor) => {
       const sum = sums.get(tensor);
       sums.set(tensor, sum ? sum.add(gradient) : gradient);
@@ -60,7 +65,7 @@ export class Tape implements Recorder {
     });
     for (let i = this.#notes.length - 1; i >= 0; i--) {
       const { name, inputs, outputs: results, pullBack } = this.#notes[i] as Note;
-      const known = results.map((result) => sums.get(result));
+      const known = results.map(sumOf);
       if (known.every((gradient) => gradient === undefined)) continue;
       const gradients = pullBack(known);
       inputs.forEach((input, position) => {
@@ -70,13 +75,14 @@ export class Tape implements Recorder {
         accumulate(input, gradient);
       });
     }
-    return targets.map((target) => sums.get(target) ?? zerosLike(target));
+    return targets.map((target) => sumOf(target) ?? zerosLike(target));
   }
 }
 
 /** Cheap, and finds most mistakes in rules: a gradient looks like what it is the gradient of. */
 function checkGradient(name: string, input: Tensor, gradient: Tensor): void {
-  if (gradient.dtype !== input.dtype || gradient.shape.join() !== input.shape.join()) {
+  const fits = gradient.dtype === input.dtype || (gradient.dtype === 'f32' && input.dtype === 'f16');
+  if (!fits || gradient.shape.join() !== input.shape.join()) {
     throw new Error(`the derivative rule of ${name} gave ${String(gradient)} for an input ${String(input)}`);
   }
 }

@@ -122,7 +122,7 @@ describe('refused', () => {
   test('a parameter that is no f32, by its path', () => {
     const params = { steps: [tensor(Int32Array.of(1))] };
     expect(() => grad((p: typeof params) => p.steps[0]?.cast('f32').sum() ?? tensor(0))(params)).toThrow(
-      'grad: Tensor(i32[1] on reference) at steps.0 cannot be differentiated; only f32 can, pass others as further arguments',
+      'grad: Tensor(i32[1] on reference) at steps.0 cannot be differentiated; only f32 and f16 can, pass others as further arguments',
     );
     expect(() => vjp((x: Tensor) => x, tensor([true]))).toThrow(
       'vjp: Tensor(bool[1] on reference) at 0 cannot be differentiated',

@@ -1,4 +1,5 @@
 /** Functions of functions: `vjp`, `valueAndGrad`, `grad`. Trees of parameters in, the same typed trees out. */
+import { dtypes } from '@clipin/kernel';
 import {
   activeRecorders,
   flatten,
@@ -31,11 +32,11 @@ function runTaped<R>(f: (args: Tensor[]) => R, primals: readonly Tensor[]) {
 }
 
 function checkParameters(operation: string, tree: unknown): void {
-  const wrong = leaves(tree).find(({ tensor }) => tensor.dtype !== 'f32');
+  const wrong = leaves(tree).find(({ tensor }) => dtypes[tensor.dtype].kind !== 'float');
   if (wrong) {
     const where = wrong.path ? ` at ${wrong.path}` : '';
     throw new TypeError(
-      `${operation}: ${String(wrong.tensor)}${where} cannot be differentiated; only f32 can, pass others as further arguments`,
+      `${operation}: ${String(wrong.tensor)}${where} cannot be differentiated; only f32 and f16 can, pass others as further arguments`,
     );
   }
 }
@@ -43,7 +44,7 @@ function checkParameters(operation: string, tree: unknown): void {
 /**
  * A function's value and its vector-Jacobian product.
  *
- * @param f - from trees of f32 tensors to a tree of tensors
+ * @param f - from trees of f32 or f16 tensors to a tree of tensors
  * @param primals - where
  * @returns the value, and a function from gradients of the value (a tree like it) to gradients of the primals
  */
@@ -80,7 +81,7 @@ export interface GradOptions {
  *
  * @param f - from a tree of parameters (and anything else) to a scalar, or to `[scalar, aux]` with `hasAux`
  * @returns `(params, ...rest) → [value, gradients]`; the gradients are a tree of the parameters' type
- * @throws TypeError when the value is not an f32 scalar, or a parameter is not f32
+ * @throws TypeError when the value is not an f32 scalar, or a parameter is neither f32 nor f16
  */
 export function valueAndGrad<P, A extends readonly unknown[]>(
   f: (params: P, ...rest: A) => Tensor,

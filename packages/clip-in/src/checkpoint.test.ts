@@ -203,7 +203,11 @@ function saveForever(into: string): ChildProcess {
       await saveCheckpoint(${JSON.stringify(into)}, 'step-' + (step % 5), { tensors: { weight }, info: { step, config: null, metrics: null } });
       console.log(step);
     }`;
-  return spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  return spawn(
+    process.execPath,
+    ['--conditions=clipin-source', '--import', 'tsx', '--input-type=module', '-e', program],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
 }

@@ -193,6 +193,7 @@ export {
   type PictureIndex,
 } from './use/picture-index';
 export { type Query, type SearchOptions, searchIndex } from './use/search-index';
+export type { WeightDType } from './weights/half-weights';
 // Published weights
 export type { HubOptions } from './weights/hub';
 export { type LoadPretrainedOptions, loadPretrained, type PretrainedModel } from './weights/load-pretrained';

@@ -64,3 +64,12 @@ it('lists everything that does not fit', async () => {
   );
   await expect(treeToRecord({ mask: tensor([true]) })).rejects.toThrow('mask is bool');
 });
+
+it('keeps f16 as its bits, and takes it for no other dtype', async () => {
+  const half = { w: tensor([1.5, -0.1, 65504], undefined, { dtype: 'f16' }) };
+  const record = await treeToRecord(half);
+  expect(record).toEqual({ w: { dtype: 'f16', shape: [3], data: Uint16Array.of(0x3e00, 0xae66, 0x7bff) } });
+  const back = recordToTree(half, record);
+  expect([back.w.dtype, await treeToRecord(back)]).toEqual(['f16', record]);
+  expect(() => recordToTree({ w: zeros([3]) }, record)).toThrow('w: is f16 [3], f32 [3] needed');
+});

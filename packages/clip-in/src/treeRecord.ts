@@ -1,5 +1,5 @@
 /** Between a tree of tensors and the named arrays of a checkpoint. A tensor's path in the tree is its name. */
-import { evaluate, type Leaf, leaves, type Tensor, tensor, withLeaves } from '@clipin/tensor';
+import { encodeF16, evaluate, type Leaf, leaves, type Tensor, tensor, withLeaves } from '@clipin/tensor';
 import type { StoredTensor, TensorRecord } from './weights/safetensors';
 
 /**
@@ -52,11 +52,14 @@ export function recordToTree<T>(template: T, record: TensorRecord, { prefix }: R
 async function store({ path, tensor: x }: Leaf): Promise<StoredTensor> {
   const { dtype, shape } = x;
   if (dtype === 'bool')
-    throw new TypeError(`treeToRecord: ${path} is bool; a checkpoint holds f32, i32 and u32, so cast it`);
+    throw new TypeError(
+      `treeToRecord: ${path} is bool; a checkpoint holds f32, f16, i32 and u32, so cast it`,
+    );
   const data = await x.data();
   // The reference device computes in float64.
   if (dtype === 'f32')
     return { dtype, shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+  if (dtype === 'f16') return { dtype, shape, data: encodeF16(data) };
   if (dtype === 'i32')
     return { dtype, shape, data: data instanceof Int32Array ? data : Int32Array.from(data) };
   return { dtype, shape, data: data instanceof Uint32Array ? data : Uint32Array.from(data) };

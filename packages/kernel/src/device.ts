@@ -58,8 +58,11 @@ export interface Device {
   /** @throws Error with the sizes when the memory is not to be had; the device goes on working. */
   allocate(dtype: DType, length: number): DeviceBuffer;
   free(buffer: DeviceBuffer): void;
-  /** Copies host data into a buffer, after all work queued before: as many elements as the buffer has; f32 from Float32Array or Float64Array. */
-  write(buffer: DeviceBuffer, data: TypedArray): void;
+  /**
+   * Copies host data into a buffer, after all work queued before: as many elements as the buffer has; f32 and f16 from
+   * Float32Array or Float64Array, rounded to nearest even; f16 from its bits, too, in a Uint16Array.
+   */
+  write(buffer: DeviceBuffer, data: TypedArray | Uint16Array): void;
   /** Reads a buffer after all work queued before. Rejects when the device was lost. */
   read(buffer: DeviceBuffer): Promise<TypedArray>;
   /** Compiles launches (each distinct kernel once per device). */

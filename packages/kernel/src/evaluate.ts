@@ -1,5 +1,6 @@
 /** The exact meaning of every scalar operation, in float64: what all devices are measured against. */
-import type { DType } from './dtype';
+import { type DType, dtypes } from './dtype';
+import { roundToF16 } from './half';
 import type { ScalarOp } from './scalar';
 
 const bits = new DataView(new ArrayBuffer(4));
@@ -13,8 +14,9 @@ const reinterpret = (value: number, from: DType, to: DType): number => {
 
 const convert = (value: number, from: DType, to: DType): number => {
   if (to === 'bool') return value !== 0 ? 1 : 0;
+  if (to === 'f16') return roundToF16(value);
   if (to === 'f32') return value;
-  if (from !== 'f32') return to === 'i32' ? value | 0 : value >>> 0;
+  if (dtypes[from].kind !== 'float') return to === 'i32' ? value | 0 : value >>> 0;
   if (Number.isNaN(value)) return 0;
   const [low, high] = to === 'i32' ? [-(2 ** 31), 2 ** 31 - 1] : [0, 2 ** 32 - 1];
   return Math.min(high, Math.max(low, Math.trunc(value))) + 0; // an integer has no −0

@@ -9,6 +9,8 @@ export { affinesOf, mapAffines } from './affine';
 export type { Device, DeviceBuffer, DeviceLimits, DeviceMemory, Program } from './device';
 export { type DType, type DTypeFacts, dtypes, emptyArray, type TypedArray } from './dtype';
 export { evaluateScalar } from './evaluate';
+export { type ForeachPart, foreachPart } from './foreach';
+export { decodeF16, encodeF16, fromF16Bits, roundToF16, toF16Bits } from './half';
 export { createReferenceDevice } from './interpreter';
 export {
   type Affine,
@@ -16,6 +18,7 @@ export {
   type AttentionKernel,
   type AttentionShape,
   type Body,
+  type ForeachKernel,
   type Gather,
   type Guard,
   type Instruction,

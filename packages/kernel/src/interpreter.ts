@@ -7,12 +7,15 @@ import type { Device, DeviceBuffer, Program } from './device';
 import type { DType, TypedArray } from './dtype';
 import { dtypes } from './dtype';
 import { evaluateScalar } from './evaluate';
+import { foreachPart } from './foreach';
+import { decodeF16, roundToF16 } from './half';
 import type {
   Affine,
   AttentionBackwardKernel,
   AttentionKernel,
   AttentionShape,
   Body,
+  ForeachKernel,
   Instruction,
   Kernel,
   Launch,
@@ -159,6 +162,15 @@ function runLoop(kernel: LoopKernel, inputs: readonly Data[], outputs: readonly 
   });
 }
 
+function runForeach(kernel: ForeachKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
+  const pick = (buffers: readonly Data[], numbers: readonly number[]) =>
+    numbers.map((number) => buffers[number] as Data);
+  kernel.lengths.forEach((_, number) => {
+    const part = foreachPart(kernel, number);
+    runLoop(part.kernel, pick(inputs, part.inputs), pick(outputs, part.outputs));
+  });
+}
+
 function runRow(kernel: RowKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
   const { program, folds: wanted, row, rowStores, stores } = kernel;
   const length = sizeOf(row);
@@ -302,6 +314,8 @@ function runKernel(kernel: Kernel, inputs: readonly Data[], outputs: readonly Da
   switch (kernel.kind) {
     case 'loop':
       return runLoop(kernel, inputs, outputs);
+    case 'foreach':
+      return runForeach(kernel, inputs, outputs);
     case 'row':
       return runRow(kernel, inputs, outputs);
     case 'matmul':
@@ -320,7 +334,7 @@ interface ReferenceBuffer extends DeviceBuffer {
 }
 
 /**
- * The reference device: runs kernels in float64, one element at a time. `read` gives `Float64Array` for f32.
+ * The reference device: runs kernels in float64, one element at a time. `read` gives `Float64Array` for f32 and f16.
  */
 export function createReferenceDevice(): Device {
   const live = new Map<DeviceBuffer, ReferenceBuffer>();
@@ -353,11 +367,13 @@ export function createReferenceDevice(): Device {
       if (data.length !== buffer.length) {
         throw new RangeError(`write: the buffer has ${buffer.length} elements, the data ${data.length}`);
       }
-      dataOf(buffer).set(data);
+      const to = dataOf(buffer);
+      if (buffer.dtype !== 'f16') to.set(data);
+      else to.set(data instanceof Uint16Array ? decodeF16(data) : data.map(roundToF16));
     },
     async read(buffer): Promise<TypedArray> {
       const data = dataOf(buffer);
-      if (buffer.dtype === 'f32') return data.slice();
+      if (dtypes[buffer.dtype].kind === 'float') return data.slice();
       return buffer.dtype === 'i32' ? Int32Array.from(data) : Uint32Array.from(data);
     },
     load(launches: readonly Launch[]): Program {

@@ -4,6 +4,9 @@
  * A kernel reads `inputs` (buffers) and writes `outputs` (buffers, contiguous and row-major over its axes).
  * Input buffers are reached through affine functions of the loop indices, so transposes, broadcasts, slices,
  * flips and padding cost nothing: they are strides, zero strides, offsets, negative strides and guards.
+ *
+ * An f16 input is loaded as dtype `f16`, an f16 output stores an instruction of dtype `f16`; in between only `cast` knows that
+ * dtype. Loops, rows and products have f16 inputs and outputs, a product's operands among them; the other routines do not.
  */
 import type { DType } from './dtype';
 import type { ScalarOp } from './scalar';
@@ -74,6 +77,24 @@ export interface LoopKernel extends Body {
   readonly reduction?: Reduction;
 }
 
+/**
+ * One scalar program over many tensors, each of its own length; PyTorch calls such work foreach, or multi-tensor. At every
+ * element of every part run `program`, over one axis, and store `stores` to the part's outputs.
+ *
+ * The program's inputs are first those that all parts share, then each part's own. A launch has the shared ones, then the own
+ * of part after part; its outputs lie part after part. Loads have no guards and no gather: an own input is read at the element itself
+ * (offset 0, stride 1) or at a fixed place (stride 0), a shared one at a fixed place.
+ */
+export interface ForeachKernel extends Body {
+  readonly kind: 'foreach';
+  /** Elements of each part. */
+  readonly lengths: readonly number[];
+  /** Inputs that all parts share. */
+  readonly shared: number;
+  /** Inputs that each part has of its own. */
+  readonly own: number;
+}
+
 /** A fold along a row: of the values of instruction `of`, with its dtype. */
 export interface RowFold {
   readonly op: ReduceOp;
@@ -108,9 +129,9 @@ export interface Producer {
 }
 
 /**
- * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32. `a` is affine, or a program, over `[...batch, m, k]`, `b` over
- * `[...batch, k, n]`; any strides, a transpose or a broadcast batch included. The body runs over `[...batch, m, n]`: the
- * epilogue.
+ * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32. Each operand is an f32 or f16 input, or a program: `a` over
+ * `[...batch, m, k]`, `b` over `[...batch, k, n]`, inputs affine; any strides, a transpose or a broadcast batch included. The
+ * body runs over `[...batch, m, n]`: the epilogue.
  */
 export interface MatmulKernel<Of extends Operand | Producer = Operand> extends Body {
   readonly kind: 'matmul';
@@ -179,6 +200,7 @@ export interface AttentionBackwardKernel extends AttentionShape {
 /** Work for a device. */
 export type Kernel =
   | LoopKernel
+  | ForeachKernel
   | RowKernel
   | MatmulKernel<Operand | Producer>
   | ScatterAddKernel
@@ -192,7 +214,8 @@ export interface Launch {
   readonly inputTypes: readonly DType[];
   /**
    * An output may be one of the inputs (an update in place) only where the kernel reads each element of that input
-   * before it writes the same element: the caller sees to it.
+   * before it writes the same element: the caller sees to it. In a foreach that is an own input of the same part, read at stride 1
+   * and given to no other part.
    */
   readonly outputs: readonly number[];
   readonly outputTypes: readonly DType[];

@@ -26,6 +26,8 @@ const compare = { kinds: ['float', 'int', 'bool'], result: 'bool' } as const;
  * - `and`, `or`, `xor`, `not` work on the bits of integers and on truth values.
  * - `cast` from float to integer truncates and saturates, NaN gives 0; to bool it asks for "not zero";
  *   between i32 and u32 it keeps the bits. `bitcast` keeps the 32 bits between f32, i32 and u32.
+ * - `cast` to f16 rounds to nearest, ties to even; beyond the largest half it gives infinity. Nothing else
+ *   makes an f16, and nothing but `cast` and `select` takes one: what computes casts to f32 first, exact and free.
  * - `select(condition, a, b)` is `a` where the bool condition is true, else `b`.
  */
 export const scalarOps = {
@@ -78,10 +80,11 @@ export function scalarResult(op: ScalarOp, args: readonly DType[], target?: DTyp
     values.every((dtype) => dtype === first) &&
     facts.kinds.includes(dtypes[first].kind) &&
     (op !== 'select' || args[0] === 'bool') &&
-    (op !== 'bitcast' || target !== 'bool');
+    (op !== 'bitcast' || (target !== 'bool' && target !== 'f16')) &&
+    (op === 'cast' || op === 'select' || first !== 'f16');
   if (!fits) {
     const [condition, count] = op === 'select' ? ['a bool and ', 2] : ['', facts.arity];
-    const wanted = `${condition}${count} of one dtype of kind ${facts.kinds.join(' or ')}`;
+    const wanted = `${condition}${count} of one dtype of kind ${facts.kinds.join(' or ')}${first === 'f16' ? ', but not f16' : ''}`;
     const [came, fitting] = op === 'bitcast' ? [` to ${target}`, ' to f32, i32 or u32'] : ['', ''];
     throw new TypeError(
       `${op}: got (${args.join(', ')})${came}, wants ${wanted}${fitting}; convert with cast`,

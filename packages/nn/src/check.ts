@@ -19,7 +19,7 @@ export function checkDivides(layer: string, [wholeName, whole]: Named, [partsNam
 
 type Named = readonly [name: string, size: number];
 
-/** @throws RangeError unless the last axes of `x` are `wanted`, where a string stands for any size */
+/** @throws RangeError unless the last axes of `x` are `wanted`, where a string stands for any size; f16 passes for f32 */
 export function checkInput(
   layer: string,
   x: Tensor,
@@ -32,7 +32,7 @@ export function checkInput(
   const fits =
     (open ? x.rank >= sizes.length : x.rank === sizes.length) &&
     sizes.every((size, i) => typeof size === 'string' || size === last[i]) &&
-    dtypes.includes(x.dtype);
+    (dtypes.includes(x.dtype) || (x.dtype === 'f16' && dtypes.includes('f32')));
   if (!fits) {
     throw new RangeError(
       `${layer}: the input is ${String(x)}; wants ${dtypes.join(' or ')}[${wanted.join(', ')}]`,

@@ -1,7 +1,8 @@
 /** AdamW, and the parts of which it is a chain. */
-import { leaves, mapTree, type Tensor, zeros, zerosLike } from '@clipin/tensor';
+import { leaves, mapTree, type Tensor, zeros } from '@clipin/tensor';
 import { descend, type Schedule, type ScheduleState } from './schedule';
 import {
+  averagesOf,
   type ChainState,
   chain,
   type FixedState,
@@ -48,8 +49,8 @@ export function scaleByAdam({
   }
   return {
     init: (params) => ({
-      mean: mapTree(zerosLike, params),
-      variance: mapTree(zerosLike, params),
+      mean: mapTree(averagesOf, params),
+      variance: mapTree(averagesOf, params),
       meanWeight: zeros([]),
       varianceWeight: zeros([]),
     }),

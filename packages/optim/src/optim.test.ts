@@ -12,8 +12,10 @@ import {
   chain,
   clipByGlobalNorm,
   descend,
+  type GradientTransformation,
   globalNorm,
   isMatrix,
+  type StateKind,
   type StateOf,
   scaleByAdam,
   sgd,
@@ -186,5 +188,44 @@ describe('converges', () => {
     expect(shapes()).toEqual(before);
     expect(await state[2].count.item()).toBe(steps);
     expect(loss).toBeLessThan(1e-5);
+  });
+});
+
+describe('f16 parameters', () => {
+  const start = [0.5, -1.25, 3, 0.001];
+  const slopes = [0.3, -2, 0.01, 5];
+  const half = (numbers: readonly number[]) =>
+    tensor(Float64Array.from(numbers), undefined, { dtype: 'f16' });
+
+  async function followInF32<Kind extends StateKind>(rule: GradientTransformation<Kind>): Promise<void> {
+    let [narrow, wide] = [{ w: half(start) }, { w: half(start).cast('f32') }];
+    let [state, wideState] = [rule.init(narrow), rule.init(wide)];
+    const gradients = { w: half(slopes) };
+    for (let i = 0; i < 3; i++) {
+      const [updates, next] = rule.update(gradients, state, narrow);
+      const [wideUpdates, wideNext] = rule.update({ w: gradients.w.cast('f32') }, wideState, wide);
+      expect(leaves(next).every(({ tensor: { dtype } }) => dtype !== 'f16')).toBe(true);
+      expect(await values(updates.w)).toEqual(await values(wideUpdates.w));
+      narrow = applyUpdates(narrow, updates);
+      wide = { w: applyUpdates(wide, wideUpdates).w.cast('f16').cast('f32') };
+      [state, wideState] = [next, wideNext];
+      expect(narrow.w.dtype).toBe('f16');
+      expect(await values(narrow.w)).toEqual(await values(wide.w));
+    }
+  }
+
+  it('keep their dtype; averages and updates are f32, and only the sum is rounded', async () => {
+    await followInF32(adamW({ learningRate: 0.01 }));
+    await followInF32(sgd({ learningRate: 0.01 }));
+  });
+
+  it('stand still where an update is too small for f16, as f32 masters do not', async () => {
+    const rule = descend(1e-4);
+    const step = async (w: Tensor) => {
+      const [updates] = rule.update({ w: vector([1]) }, rule.init({ w }), { w });
+      return (await values(applyUpdates({ w }, updates).w))[0] as number;
+    };
+    expect(await step(half([1]))).toBe(1);
+    expect(await step(vector([1]))).toBeCloseTo(0.9999, 12);
   });
 });

@@ -1,7 +1,8 @@
 /** Stochastic gradient descent with momentum. */
-import { mapTree, zerosLike } from '@clipin/tensor';
+import { mapTree } from '@clipin/tensor';
 import { descend, type Schedule, type ScheduleState } from './schedule';
 import {
+  averagesOf,
   type ChainState,
   chain,
   type FixedState,
@@ -22,7 +23,7 @@ export interface VelocityKind extends StateKind {
 /** Momentum: `v ← momentum · v + g` (Polyak 1964). */
 export function accumulate(momentum: number): GradientTransformation<VelocityKind> {
   return {
-    init: (params) => ({ velocity: mapTree(zerosLike, params) }),
+    init: (params) => ({ velocity: mapTree(averagesOf, params) }),
     update(gradients, state) {
       const velocity = mapTree((v, g) => v.mul(momentum).add(g), state.velocity, gradients);
       return [velocity, { velocity }];

@@ -2,7 +2,7 @@
  * The protocol of update rules: a transformation turns gradients into updates, and `chain` puts several in a row.
  * Updates are added to parameters, so a rule that descends ends with a negative factor.
  */
-import { mapTree } from '@clipin/tensor';
+import { mapTree, type Tensor, zeros } from '@clipin/tensor';
 
 /**
  * How the type of a state follows from the type of the parameters. A rule that keeps trees beside the parameters declares
@@ -63,6 +63,9 @@ export function chain<Kinds extends readonly StateKind[]>(
   };
 }
 
-/** Parameters plus updates. */
+/** Zeros to average gradients of a parameter in: f32, whatever the parameter is stored as. */
+export const averagesOf = ({ shape, device }: Tensor): Tensor => zeros(shape, { device });
+
+/** Parameters plus updates, of the parameters' dtype: the sum of an f16 parameter is computed in f32 and rounded. */
 export const applyUpdates = <Params>(params: Params, updates: Params): Params =>
-  mapTree((parameter, update) => parameter.add(update), params, updates);
+  mapTree((parameter, update) => parameter.add(update).cast(parameter.dtype), params, updates);

@@ -1,7 +1,7 @@
 /** Scaled dot-product attention as one fused routine, and the routine of its derivative. */
-import { formatShape, type Shape } from '@clipin/kernel';
+import { dtypes, formatShape, type Shape } from '@clipin/kernel';
 import type { Routine } from './node';
-import { Tensor } from './tensor';
+import { Tensor, widened } from './tensor';
 
 /** Options of attention. */
 export interface AttentionOptions {
@@ -17,7 +17,7 @@ function check(query: Tensor, key: Tensor, value: Tensor): void {
   const [batch, , heads, dim] = query.shape;
   const [keyBatch, keys, keyHeads, keyDim] = key.shape;
   const fits =
-    [query, key, value].every(({ rank, dtype }) => rank === 4 && dtype === 'f32') &&
+    [query, key, value].every(({ rank, dtype }) => rank === 4 && dtypes[dtype].kind === 'float') &&
     batch === keyBatch &&
     heads === keyHeads &&
     dim === keyDim &&
@@ -25,9 +25,15 @@ function check(query: Tensor, key: Tensor, value: Tensor): void {
   if (!fits) {
     throw new RangeError(
       `attention: query ${String(query)}, key ${String(key)}, value ${String(value)}; ` +
-        'wants f32 [batch, queries, heads, dim] and twice [batch, keys, heads, dim]',
+        'wants f32 or f16 [batch, queries, heads, dim] and twice [batch, keys, heads, dim]',
     );
   }
+}
+
+/** What is computed with; of a tensor that is given twice, one copy. */
+function eachWidened(given: readonly Tensor[]): Tensor[] {
+  const wide = new Map([...new Set(given)].map((x) => [x, widened(x)]));
+  return given.map((x) => wide.get(x) as Tensor);
 }
 
 function settle(query: Tensor, key: Tensor, { scale, causal = false, mask }: AttentionOptions) {
@@ -61,7 +67,7 @@ export function attention(
   const routine: Routine = { kind: 'attention', ...sizes };
   const [result, logSumExp] = Tensor.recordCall(
     routine,
-    [query, key, value, ...masks],
+    [...eachWidened([query, key, value]), ...masks],
     [
       { shape: query.shape, dtype: 'f32' },
       { shape: logSumExpShape, dtype: 'f32' },
@@ -88,7 +94,7 @@ export function attentionBackward(
   const { query, key, value, result, logSumExp } = saved;
   const { sizes, masks } = settle(query, key, options);
   const routine: Routine = { kind: 'attentionBackward', ...sizes };
-  const inputs = [query, key, value, result, logSumExp, gradient, ...masks];
+  const inputs = [...eachWidened([query, key, value]), result, logSumExp, gradient, ...masks];
   const shapes = [query, key, value].map(({ shape }) => ({ shape, dtype: 'f32' as const }));
   return Tensor.recordCall(routine, inputs, shapes) as [Tensor, Tensor, Tensor];
 }

@@ -2,6 +2,7 @@
 import {
   type Device,
   type DType,
+  dtypes,
   emptyArray,
   formatShape,
   type Shape,
@@ -24,11 +25,12 @@ export interface CreateOptions {
   readonly device?: Device;
 }
 
-const isTypedArray = (data: unknown): data is TypedArray =>
+const isTypedArray = (data: unknown): data is TypedArray | Uint16Array =>
   data instanceof Float32Array ||
   data instanceof Float64Array ||
   data instanceof Int32Array ||
-  data instanceof Uint32Array;
+  data instanceof Uint32Array ||
+  data instanceof Uint16Array;
 
 function shapeOf(data: NestedArray): number[] {
   if (typeof data === 'number' || typeof data === 'boolean') return [];
@@ -51,9 +53,10 @@ function flattenInto(data: NestedArray, shape: Shape, depth: number, flat: numbe
   for (const item of data) flattenInto(item, shape, depth + 1, flat);
 }
 
-function dtypeOf(data: NestedArray | TypedArray): DType {
+function dtypeOf(data: NestedArray | TypedArray | Uint16Array): DType {
   if (data instanceof Int32Array) return 'i32';
   if (data instanceof Uint32Array) return 'u32';
+  if (data instanceof Uint16Array) return 'f16';
   let first: unknown = data;
   while (Array.isArray(first)) first = first[0];
   return typeof first === 'boolean' ? 'bool' : 'f32';
@@ -62,10 +65,14 @@ function dtypeOf(data: NestedArray | TypedArray): DType {
 /**
  * A tensor of these values, copied to the device.
  *
- * @param data - nested arrays, or a typed array with a shape
+ * @param data - nested arrays, or a typed array with a shape; a Uint16Array holds the bits of f16
  * @param shape - default: the shape of the nested arrays; a typed array's length
  */
-export function tensor(data: NestedArray | TypedArray, shape?: Shape, options: CreateOptions = {}): Tensor {
+export function tensor(
+  data: NestedArray | TypedArray | Uint16Array,
+  shape?: Shape,
+  options: CreateOptions = {},
+): Tensor {
   const { dtype = dtypeOf(data), device = defaultDevice() } = options;
   let flat: ArrayLike<number>;
   let own: Shape;
@@ -92,16 +99,24 @@ export function tensor(data: NestedArray | TypedArray, shape?: Shape, options: C
   return result;
 }
 
-function toStorage(flat: ArrayLike<number>, dtype: DType): TypedArray {
-  if (flat instanceof Float32Array && dtype === 'f32') return flat;
-  if (flat instanceof Float64Array && dtype === 'f32') return flat;
+function toStorage(flat: ArrayLike<number>, dtype: DType): TypedArray | Uint16Array {
+  if (flat instanceof Uint16Array) {
+    if (dtype === 'f16') return flat;
+    throw new TypeError(
+      `tensor: a Uint16Array holds the bits of f16, not ${dtype}; widen it to another array`,
+    );
+  }
+  const isFloat = dtypes[dtype].kind === 'float';
+  if ((flat instanceof Float32Array || flat instanceof Float64Array) && isFloat) return flat;
   if (flat instanceof Int32Array && dtype === 'i32') return flat;
   if (flat instanceof Uint32Array && dtype === 'u32') return flat;
+  // The device rounds.
+  if (isFloat) return Float64Array.from(flat);
   const converted = emptyArray(dtype, flat.length);
   for (let i = 0; i < flat.length; i++) {
     converted[i] = checkValue('tensor', flat[i] as number, dtype);
   }
-  return dtype === 'f32' ? Float64Array.from(flat) : converted;
+  return converted;
 }
 
 /** One value everywhere; takes no memory until it is needed in one piece. */

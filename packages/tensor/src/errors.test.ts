@@ -94,7 +94,7 @@ const refused: readonly (readonly [call: string, run: () => unknown, message: st
   [
     'matmul of integers',
     () => ints(2, 3).matmul(ints(3, 2)),
-    'matmul: got i32 × i32, wants f32 × f32; convert with cast',
+    'matmul: got i32 × i32, wants f32 or f16 of each; convert with cast',
   ],
   ['gather', () => x(2, 3).gather(x(4)), 'gather: indices are f32, wants i32 or u32; convert with cast'],
   [
@@ -116,12 +116,12 @@ const refused: readonly (readonly [call: string, run: () => unknown, message: st
   [
     'scatterAdd of bools',
     () => x(2).less(1).scatterAdd(ints(2), 5),
-    'scatterAdd: updates are bool, indices i32; wants f32, i32 or u32 at i32 or u32',
+    'scatterAdd: updates are bool, indices i32; wants f32, f16, i32 or u32 at i32 or u32',
   ],
   [
     'attention',
     () => lib.attention(x(1, 2, 3, 4), x(1, 5, 3, 2), x(1, 5, 3, 4)),
-    'wants f32 [batch, queries, heads, dim] and twice [batch, keys, heads, dim]',
+    'wants f32 or f16 [batch, queries, heads, dim] and twice [batch, keys, heads, dim]',
   ],
   [
     'attention mask',

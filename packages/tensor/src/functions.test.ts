@@ -42,6 +42,7 @@ function edgy(choices: Choices, dtype: DType, shape: Shape): Plain {
   const x = randomPlain(choices, dtype, shape);
   if (dtype === 'bool') return x;
   const ends = {
+    f16: [Number.NaN, Infinity, -0, 65504, 2 ** -24],
     f32: [Number.NaN, Infinity, -Infinity, -0, 1e30, 2 ** 31, 2 ** 32, -1.5],
     i32: [-(2 ** 31), 2 ** 31 - 1, -1],
     u32: [2 ** 32 - 1, 2 ** 31, 31],

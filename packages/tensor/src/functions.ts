@@ -2,10 +2,12 @@
 import { formatShape } from '@clipin/kernel';
 import { arange, iota, ones } from './create';
 import { type Axis, checkAxes, checkAxis, type Range } from './operations';
-import { type ReduceOptions, type Tensor, where, withRecorders } from './tensor';
+import { type ReduceOptions, type Tensor, where, widened, withRecorders } from './tensor';
 
-/** Tensors joined along an axis; other sizes and dtypes must be equal. */
-export function concatenate(tensors: readonly Tensor[], axis: Axis = 0): Tensor {
+/** Tensors joined along an axis; other sizes and dtypes must be equal, but that f16 among f32 becomes f32. */
+export function concatenate(given: readonly Tensor[], axis: Axis = 0): Tensor {
+  const narrow = given.every(({ dtype }) => dtype === 'f16');
+  const tensors = narrow ? given : given.map(widened);
   const [first] = tensors;
   if (!first) throw new RangeError('concatenate: no tensors were given');
   const along = checkAxis('concatenate', axis, first.shape);
@@ -29,12 +31,14 @@ export function concatenate(tensors: readonly Tensor[], axis: Axis = 0): Tensor 
     end += sizes[i] as number;
     return { end, x: x.pad(shape.map((_, a) => (a === along ? [before, total - end] : [0, 0]))) };
   });
-  return padded
+  const joined = padded
     .slice(0, -1)
     .reduceRight(
       (rest, { x, end: stop }) => where(position.less(stop), x, rest),
       (padded[padded.length - 1] as { x: Tensor }).x,
     );
+  // Of f16, `where` gives f32.
+  return narrow ? joined.cast('f16') : joined;
 }
 
 /** Tensors of one shape joined along a new axis. */

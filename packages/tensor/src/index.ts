@@ -5,7 +5,14 @@
  * @module
  */
 
-export type { Device, DType, Shape, TypedArray } from '@clipin/kernel';
+export {
+  type Device,
+  type DType,
+  decodeF16,
+  encodeF16,
+  type Shape,
+  type TypedArray,
+} from '@clipin/kernel';
 export { type AttentionOptions, type AttentionSaved, attention, attentionBackward } from './attention';
 export {
   arange,

@@ -9,6 +9,7 @@ import {
   formatShape,
   maxRank,
   normalizeAxis,
+  roundToF16,
   type Shape,
   sameShape,
   sizeOf,
@@ -61,7 +62,7 @@ export function checkShape(operation: string, shape: Shape): Shape {
 /** A number as an element of `dtype`; of truth values, whether it is not 0. @throws RangeError where it is none. */
 export function checkValue(operation: string, value: number, dtype: DType): number {
   const { kind, lowest, highest } = dtypes[dtype];
-  if (kind === 'float') return value;
+  if (kind === 'float') return dtype === 'f16' ? roundToF16(value) : value;
   if (kind === 'bool') return Number(value !== 0);
   if (!Number.isInteger(value) || value < lowest || value > highest) {
     throw new RangeError(

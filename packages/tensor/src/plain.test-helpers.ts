@@ -4,7 +4,7 @@
  */
 import type { DType, ReduceOp, ScalarOp, Shape } from '@clipin/kernel';
 
-/** An array of numbers with a shape, row-major; truth values are 0 and 1, `f32` is float64. */
+/** An array of numbers with a shape, row-major; truth values are 0 and 1, `f32` is float64, `f16` is as it rounds. */
 export interface Plain {
   readonly dtype: DType;
   readonly shape: Shape;
@@ -40,10 +40,30 @@ export function at({ shape, data }: Plain, index: readonly number[]): number {
 const wrap = (dtype: DType, value: number): number =>
   dtype === 'i32' ? value | 0 : dtype === 'u32' ? value >>> 0 : value;
 
+/** Whether a dtype is one of floats. */
+export const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16';
+
+/** What computing with a dtype gives: f16 only stores. */
+export const computed = (dtype: DType): DType => (dtype === 'f16' ? 'f32' : dtype);
+
+/** The nearest half: a multiple of its unit in the last place, the even one of two that are as near. */
+export function half(value: number): number {
+  if (!Number.isFinite(value) || value === 0) return value;
+  let unit = 2 ** -24;
+  while (Math.abs(value) >= 2048 * unit) unit *= 2;
+  const low = Math.floor(value / unit);
+  const rest = value / unit - low;
+  const up = rest > 0.5 || (rest === 0.5 && low % 2 !== 0);
+  const rounded = (low + (up ? 1 : 0)) * unit;
+  if (rounded === 0) return value < 0 ? -0 : 0;
+  return Math.abs(rounded) > 65504 ? Math.sign(value) * Infinity : rounded;
+}
+
 function cast(value: number, from: DType, to: DType): number {
   if (to === 'bool') return value === 0 ? 0 : 1;
+  if (to === 'f16') return half(value);
   if (to === 'f32' || from === to) return value;
-  if (from !== 'f32') return wrap(to, value);
+  if (!isFloat(from)) return wrap(to, value);
   if (Number.isNaN(value)) return 0;
   const [low, high] = to === 'i32' ? [-2147483648, 2147483647] : [0, 4294967295];
   return Math.trunc(Math.min(Math.max(value, low), high)) + 0;
@@ -63,7 +83,7 @@ function erf(x: number): number {
 
 /** One scalar operation on values of dtype `from`. */
 export function scalar(op: ScalarOp, from: DType, to: DType, a: number, b = 0, c = 0): number {
-  const integer = from !== 'f32';
+  const integer = !isFloat(from);
   switch (op) {
     case 'negate':
       return wrap(to, -a);
@@ -205,7 +225,7 @@ export function reduce(op: ReduceOp, x: Plain, axes: readonly number[]): Plain {
   const shape = x.shape.filter((_, axis) => !axes.includes(axis));
   const scalarOp = ({ sum: 'add', product: 'multiply', max: 'max', min: 'min' } as const)[op];
   const inner = indicesOf(axes.map((axis) => x.shape[axis] as number));
-  return build(x.dtype, shape, (outer) => {
+  return build(computed(x.dtype), shape, (outer) => {
     let result: number | undefined = op === 'sum' ? 0 : op === 'product' ? 1 : undefined;
     for (const folded of inner) {
       let kept = 0;
@@ -246,7 +266,7 @@ export function scatterAdd(updates: Plain, indices: Plain, rows: number, batchDi
   const rank = indices.shape.length;
   const rest = updates.shape.slice(rank);
   const counts = indicesOf(indices.shape.slice(batchDims));
-  return build(updates.dtype, [...updates.shape.slice(0, batchDims), rows, ...rest], (index) => {
+  return build(computed(updates.dtype), [...updates.shape.slice(0, batchDims), rows, ...rest], (index) => {
     const batch = index.slice(0, batchDims);
     let sum = 0;
     for (const count of counts) {

@@ -61,7 +61,7 @@ export function randomPlain(choices: Choices, dtype: DType, shape: Shape): Plain
     if (dtype === 'bool') return choices.below(2);
     if (dtype === 'u32') return choices.chance(10) ? choices.below(2 ** 32) : choices.below(6);
     if (dtype === 'i32') return choices.chance(10) ? choices.below(2 ** 32) | 0 : choices.below(9) - 3;
-    return (choices.below(33) - 16) / 8;
+    return (choices.below(33) - 16) / 8; // a half too
   };
   return plain.build(dtype, shape, element);
 }
@@ -79,14 +79,14 @@ export function randomShape(choices: Choices, maxRank = 5, maxSize = 60): number
 
 /** The library's tensor of a plain array. */
 export const toTensor = ({ dtype, shape, data }: Plain): Tensor =>
-  dtype === 'f32'
-    ? lib.tensor(Float64Array.from(data), shape)
+  plain.isFloat(dtype)
+    ? lib.tensor(Float64Array.from(data), shape, { dtype })
     : lib.tensor(dtype === 'i32' ? Int32Array.from(data) : Uint32Array.from(data), shape, { dtype });
 
 /** A random graph. The same numbers give the same graph. */
 export function randomGraph(seed: number, length: number): Graph {
   const choices = new Choices(seed);
-  const leaves: Plain[] = (['f32', 'f32', 'f32', 'i32', 'u32', 'bool'] as const).map((dtype) =>
+  const leaves: Plain[] = (['f32', 'f32', 'f32', 'f16', 'f16', 'i32', 'u32', 'bool'] as const).map((dtype) =>
     randomPlain(choices, dtype, randomShape(choices)),
   );
   const values = [...leaves];
@@ -158,7 +158,7 @@ function step(
   };
 }
 
-const isFloat = ({ dtype }: Plain) => dtype === 'f32';
+const isFloat = ({ dtype }: Plain) => plain.isFloat(dtype);
 const isInt = ({ dtype }: Plain) => dtype === 'i32' || dtype === 'u32';
 
 const unary: Maker = (source) => {
@@ -220,8 +220,9 @@ const methods = {
   ],
   bool: ['and', 'or', 'xor', 'equal', 'less'],
 } as const;
+type Computed = keyof typeof methods;
 const renamed = { sub: 'subtract', mul: 'multiply', div: 'divide', maximum: 'max', minimum: 'min' } as const;
-type Method = (typeof methods)[DType][number];
+type Method = (typeof methods)[Computed][number];
 const isRenamed = (method: Method): method is keyof typeof renamed => method in renamed;
 
 const fitsBeside = (a: Shape, b: Shape): boolean => {
@@ -233,7 +234,8 @@ const fitsBeside = (a: Shape, b: Shape): boolean => {
 
 const binary: Maker = (source) => {
   const a = source.any();
-  const { dtype, shape } = a.value;
+  const { shape } = a.value;
+  const dtype = plain.computed(a.value.dtype) as Computed;
   const method: Method = source.choices.pick<Method>(methods[dtype]);
   const op = isRenamed(method) ? renamed[method] : method;
   const to = op === 'less' || op === 'lessEqual' || op === 'equal' ? 'bool' : dtype;
@@ -242,7 +244,8 @@ const binary: Maker = (source) => {
     const constant = plain.build(dtype, [], () => number);
     return step(method, [a], (t) => t[method](number), plain.elementwise(op, to, a.value, constant));
   }
-  const b = source.find((value) => value.dtype === dtype && fitsBeside(shape, value.shape)) ?? a;
+  const b =
+    source.find((value) => plain.computed(value.dtype) === dtype && fitsBeside(shape, value.shape)) ?? a;
   return step(method, [a, b], (s, t) => s[method](t), plain.elementwise(op, to, a.value, b.value));
 };
 
@@ -252,14 +255,15 @@ const select: Maker = (source) => {
   const a = source.find(({ shape }) => fitsBeside(shape, condition.value.shape));
   if (!a) return undefined;
   const both = plain.commonShape(condition.value.shape, a.value.shape);
-  const b = source.find(({ dtype, shape }) => dtype === a.value.dtype && fitsBeside(shape, both)) ?? a;
-  const result = plain.elementwise('select', a.value.dtype, condition.value, a.value, b.value);
+  const type = plain.computed(a.value.dtype);
+  const b = source.find(({ dtype, shape }) => plain.computed(dtype) === type && fitsBeside(shape, both)) ?? a;
+  const result = plain.elementwise('select', type, condition.value, a.value, b.value);
   return step('where', [condition, a, b], (c, s, t) => lib.where(c, s, t), result);
 };
 
 const cast: Maker = (source) => {
   const x = source.any();
-  const to = source.choices.pick(['f32', 'i32', 'u32', 'bool'] as const);
+  const to = source.choices.pick(['f32', 'f16', 'f16', 'i32', 'u32', 'bool'] as const);
   return step(`cast ${to}`, [x], (t) => t.cast(to), plain.elementwise('cast', to, x.value));
 };
 
@@ -372,7 +376,7 @@ const reduce: Maker = (source) => {
   const keepDims = choices.chance(50);
   const folded = plain.reduce(op, x.value, axes);
   // Products of many factors leave the range of numbers that any two ways of computing agree on.
-  if (op === 'product' && dtype === 'f32' && folded.data.some((value) => Math.abs(value) > 1e6))
+  if (op === 'product' && plain.isFloat(dtype) && folded.data.some((value) => Math.abs(value) > 1e6))
     return undefined;
   const kept = plain.reshape(
     folded,
@@ -383,7 +387,7 @@ const reduce: Maker = (source) => {
 
 /** A value beside a fold of its own last axes: the rows that one kernel may compute. */
 const besideFold: Maker = (source) => {
-  const x = source.find(({ dtype, shape }) => dtype === 'f32' && shape.length > 0 && sizeOf(shape) > 0);
+  const x = source.find(({ dtype, shape }) => plain.isFloat(dtype) && shape.length > 0 && sizeOf(shape) > 0);
   if (!x) return undefined;
   const { choices } = source;
   const { shape } = x.value;
@@ -399,11 +403,11 @@ const besideFold: Maker = (source) => {
 };
 
 const matmul: Maker = (source) => {
-  const a = source.find(({ dtype, shape }) => dtype === 'f32' && shape.length >= 2);
+  const a = source.find(({ dtype, shape }) => plain.isFloat(dtype) && shape.length >= 2);
   if (!a) return undefined;
   const k = a.value.shape[a.value.shape.length - 1];
   const fits = ({ dtype, shape }: Plain) =>
-    dtype === 'f32' &&
+    plain.isFloat(dtype) &&
     shape.length >= 2 &&
     shape[shape.length - 2] === k &&
     fitsBeside(a.value.shape.slice(0, -2), shape.slice(0, -2));
@@ -448,7 +452,9 @@ const scatterAdd: Maker = (source) => {
 };
 
 const attention: Maker = (source) => {
-  const x = source.find(({ dtype, shape }) => dtype === 'f32' && sizeOf(shape) > 0 && sizeOf(shape) <= 48);
+  const x = source.find(
+    ({ dtype, shape }) => plain.isFloat(dtype) && sizeOf(shape) > 0 && sizeOf(shape) <= 48,
+  );
   if (!x) return undefined;
   const { choices } = source;
   const four = [1, 1, 1, 1];
@@ -482,7 +488,7 @@ const attention: Maker = (source) => {
 const create: Maker = ({ choices }) => {
   const shape = randomShape(choices, 4, 40);
   if (shape.length === 0 || choices.chance(40)) {
-    const dtype = choices.pick(['f32', 'i32'] as const);
+    const dtype = choices.pick(['f32', 'f16', 'i32'] as const);
     return step(
       'full',
       [],

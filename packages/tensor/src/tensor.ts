@@ -131,7 +131,7 @@ export class Tensor extends Node {
     return sizeOf(this.shape);
   }
 
-  // Elementwise arithmetic; shapes broadcast by NumPy's rule, dtypes must be equal.
+  // Elementwise arithmetic; shapes broadcast by NumPy's rule, dtypes must be equal, but that f16 counts as f32.
 
   add(other: Operand): Tensor {
     return binary('add', this, other);
@@ -238,7 +238,10 @@ export class Tensor extends Node {
   square(): Tensor {
     return this.mul(this);
   }
-  /** Another dtype: floats truncate and saturate to integers (NaN gives 0), to bool asks for "not zero". */
+  /**
+   * Another dtype: floats truncate and saturate to integers (NaN gives 0), to bool asks for "not zero". To f16 rounds to
+   * nearest, ties to even, beyond 65504 to infinity. Computing with an f16 tensor casts it to f32, exactly, and gives f32.
+   */
   cast(dtype: DType): Tensor {
     return dtype === this.dtype ? this : unary('cast', this, dtype);
   }
@@ -344,11 +347,16 @@ export class Tensor extends Node {
 
   // Products and lookups.
 
-  /** Matrix product `[..., m, k] × [..., k, n]` → `[..., m, n]` in f32; leading axes broadcast. */
+  /**
+   * Matrix product `[..., m, k] × [..., k, n]` → `[..., m, n]` in f32; leading axes broadcast. Operands are f32 or f16, and
+   * f16 ones are read as they are: no copy in f32 is made.
+   */
   matmul(other: Tensor): Tensor {
     const { batch, m, k, n } = checkMatmul(this.shape, other.shape);
-    if (this.dtype !== 'f32' || other.dtype !== 'f32') {
-      throw new TypeError(`matmul: got ${this.dtype} × ${other.dtype}, wants f32 × f32; convert with cast`);
+    if (dtypes[this.dtype].kind !== 'float' || dtypes[other.dtype].kind !== 'float') {
+      throw new TypeError(
+        `matmul: got ${this.dtype} × ${other.dtype}, wants f32 or f16 of each; convert with cast`,
+      );
     }
     if (other.rank === 2 && this.rank > 2) {
       // One tall product instead of a batch of small ones.
@@ -378,16 +386,20 @@ export class Tensor extends Node {
     const shape = checkScatterAdd(this.shape, indices.shape, rows, batchDims);
     if (this.dtype === 'bool' || dtypes[indices.dtype].kind !== 'int') {
       throw new TypeError(
-        `scatterAdd: updates are ${this.dtype}, indices ${indices.dtype}; wants f32, i32 or u32 at i32 or u32`,
+        `scatterAdd: updates are ${this.dtype}, indices ${indices.dtype}; wants f32, f16, i32 or u32 at i32 or u32`,
       );
     }
     const routine: Routine = { kind: 'scatterAdd', batchDims, rows };
-    return Tensor.recordCall(routine, [indices, this], [{ shape, dtype: this.dtype }])[0] as Tensor;
+    const updates = widened(this);
+    return Tensor.recordCall(routine, [indices, updates], [{ shape, dtype: updates.dtype }])[0] as Tensor;
   }
 
   // Values.
 
-  /** Computes the tensor and copies it to the host, row-major. f32 comes as Float64Array from the reference device. */
+  /**
+   * Computes the tensor and copies it to the host, row-major: f32 and f16 as Float32Array, from the reference device as
+   * Float64Array.
+   */
   async data(): Promise<TypedArray> {
     const device = deviceOf('data', [this]);
     if (this.size === 0) return emptyArray(this.dtype, 0);
@@ -447,29 +459,38 @@ export function deviceOf(operation: string, inputs: readonly Tensor[]): Device {
   return first.device;
 }
 
-/** `value` as a constant tensor of the dtype and shape of `like`; tensors pass. */
+/** What is computed with: f16 is a format of storage, and becomes f32 without loss. */
+export const widened = (x: Tensor): Tensor => (x.dtype === 'f16' ? x.cast('f32') : x);
+
+/** `value` as a constant tensor of the dtype (of f16, of f32) and shape of `like`; tensors pass. */
 function constantLike(operation: string, like: Tensor, value: Operand): Tensor {
   if (typeof value !== 'number') return value;
-  const constant = checkValue(operation, value, like.dtype);
-  return Tensor.record({ kind: 'constant', value: constant }, [], like.shape, like.dtype, like.device);
+  const dtype = like.dtype === 'f16' ? 'f32' : like.dtype;
+  const constant = checkValue(operation, value, dtype);
+  return Tensor.record({ kind: 'constant', value: constant }, [], like.shape, dtype, like.device);
 }
 
-function unary(op: ScalarOp, x: Tensor, target?: DType): Tensor {
+function unary(op: ScalarOp, input: Tensor, target?: DType): Tensor {
+  const x = op === 'cast' || op === 'bitcast' ? input : widened(input);
   return Tensor.record({ kind: 'scalar', op }, [x], x.shape, scalarResult(op, [x.dtype], target));
 }
 
 function binary(op: ScalarOp, a: Tensor, b: Operand): Tensor {
-  const other = constantLike(op, a, b);
-  const shape = checkBroadcast(op, a.shape, other.shape);
-  const dtype = scalarResult(op, [a.dtype, other.dtype]);
-  return Tensor.record({ kind: 'scalar', op }, [a.expand(shape), other.expand(shape)], shape, dtype);
+  const inputs = [a, constantLike(op, a, b)].map(widened);
+  const shape = checkBroadcast(op, ...inputs.map((input) => input.shape));
+  const dtype = scalarResult(
+    op,
+    inputs.map((input) => input.dtype),
+  );
+  const expanded = inputs.map((input) => input.expand(shape));
+  return Tensor.record({ kind: 'scalar', op }, expanded, shape, dtype);
 }
 
 /** Elements of `a` where the bool `condition` is true, else of `b`; all three broadcast. */
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   const like = typeof a !== 'number' ? a : typeof b !== 'number' ? b : undefined;
   if (!like) throw new TypeError('where: one of the two values must be a tensor, so that the dtype is known');
-  const [first, second] = [constantLike('where', like, a), constantLike('where', like, b)];
+  const [first, second] = [widened(constantLike('where', like, a)), widened(constantLike('where', like, b))];
   const shape = checkBroadcast('where', condition.shape, first.shape, second.shape);
   const dtype = scalarResult('select', [condition.dtype, first.dtype, second.dtype]);
   const inputs = [condition, first, second].map((x) => x.expand(shape));
@@ -478,10 +499,11 @@ export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
 
 function reduce(
   op: ReduceOp,
-  x: Tensor,
+  input: Tensor,
   named: Axis | readonly Axis[] | undefined,
   options: ReduceOptions = {},
 ): Tensor {
+  const x = widened(input);
   if (x.dtype === 'bool') throw new TypeError(`${op}: of bool; convert with cast('i32') first`);
   const axes = checkAxes(op, named, x.shape);
   if ((op === 'max' || op === 'min') && axes.some((axis) => x.shape[axis] === 0)) {

@@ -14,6 +14,8 @@ import {
   checkWriteCopies,
 } from './conformance/buffers';
 import { checkExtremes, checkScatterOrder } from './conformance/folds';
+import { foreachCases } from './conformance/foreach';
+import { checkEveryHalf } from './conformance/halves';
 import { inPlaceCases, loopCases, matmulCases, reductionCases } from './conformance/kernel-arbitraries';
 import {
   checkLargeSizes,
@@ -58,6 +60,8 @@ export function deviceConformance(
     const families: Record<string, fc.Arbitrary<KernelCase>> = {
       'loop nests': loopCases,
       'loop nests in place': inPlaceCases,
+      foreach: foreachCases(),
+      'foreach in place': foreachCases(true),
       reductions: reductionCases(),
       'reductions in place': reductionCases(true),
       rows: rowCases(),
@@ -88,6 +92,7 @@ export function deviceConformance(
     }
 
     test('a maximum or minimum of nothing, and of NaN', () => checkExtremes(device, ieee));
+    test('every half', { timeout }, () => checkEveryHalf(device, ieee));
     test('sums of scatter-add are taken in order', () => checkScatterOrder(device));
     test('launches run in order, programs again', { timeout }, () => checkOrderOfLaunches(device));
     test('writes between runs', { timeout }, () => checkWritesBetweenRuns(device));

@@ -78,7 +78,7 @@ describe('which products BLAS gets', () => {
   ) => {
     const a = { offset: 0, strides: [...batch.map(() => m * k), k, 1] };
     const b = { offset: 0, strides: [...batch.map(() => (shared ? 0 : k * n)), n, 1] };
-    return blasPlan(simplifyMatmul(product(batch, [m, n, k], a, b)), blocks);
+    return blasPlan(simplifyMatmul(product(batch, [m, n, k], a, b), ['f32', 'f32']), blocks);
   };
 
   test('not small ones, vectors, or few results of long sums', () => {
@@ -258,7 +258,7 @@ describe.skipIf(!installed.blas)(
       let byBlas = 0;
       await checkProperty(
         fc.asyncProperty(cases, async (example) => {
-          if (blasPlan(simplifyMatmul(example.kernel), 4)) byBlas++;
+          if (blasPlan(simplifyMatmul(example.kernel, ['f32', 'f32']), 4)) byBlas++;
           const outputs = await runCase(one, example);
           checkSums(example, outputs);
           for (const device of [one, two, five])

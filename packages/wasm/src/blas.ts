@@ -73,14 +73,15 @@ const leastBlock = 2 ** 19;
 const registerSide = 16;
 
 /**
- * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it. Depends on the
+ * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it, as halves. Depends on the
  * kernel, and on the machine by `blocks`, but not on the number of threads: the same cut, so the same bits.
  *
  * @param blocks - wanted for the machine: two for each of its cores
  */
 export function blasPlan(kernel: SimpleMatmul, blocks: number): BlasPlan | undefined {
   const { batch, m, n, k } = kernel;
-  if (m <= fewRows || m * n < fewResults || m * n * k < leastWork) return undefined;
+  if (kernel.aHalf || kernel.bHalf || m <= fewRows || m * n < fewResults || m * n * k < leastWork)
+    return undefined;
   const rank = batch.length;
   const [aRow = 0, aStep = 0] = kernel.a.strides.slice(rank);
   const [bStep = 0, bColumn = 0] = kernel.b.strides.slice(rank);

@@ -92,6 +92,7 @@ const simdOpcodes = {
   'v128.any_true': 83,
   'f32x4.floor': 104,
   'f32x4.nearest': 106,
+  'i16x8.narrow_i32x4_u': 134,
   'i32x4.abs': 160,
   'i32x4.neg': 161,
   'i32x4.shl': 171,
@@ -155,6 +156,8 @@ export function i32x4(...lanes: [number] | [number, number, number, number]): Co
 
 const loads = {
   'v128.load': 0,
+  'v128.load16x4_u': 4,
+  'v128.load16_splat': 8,
   'v128.load32_splat': 9,
   'v128.load32_zero': 92,
   'v128.load64_zero': 93,
@@ -164,7 +167,7 @@ const loads = {
 export const load = (name: keyof typeof loads, address: Code, offset = 0): Code => [
   address,
   simd(loads[name]),
-  2,
+  name === 'v128.load16_splat' ? 1 : 2,
   unsigned(offset),
 ];
 
@@ -178,6 +181,16 @@ export const loadLane = (address: Code, vector: Code, lane: number, offset = 0):
   lane,
 ];
 
+/** Loads 16 bits into the lower half of 32-bit lane `lane`. */
+export const loadHalfLane = (address: Code, vector: Code, lane: number): Code => [
+  address,
+  vector,
+  simd(85),
+  1,
+  0,
+  2 * lane,
+];
+
 export const storeVector = (address: Code, vector: Code, offset = 0): Code => [
   address,
   vector,
@@ -186,17 +199,26 @@ export const storeVector = (address: Code, vector: Code, offset = 0): Code => [
   unsigned(offset),
 ];
 
-/** Stores 32-bit lane `lane`, or 64-bit lane `lane` (0: the lower half). */
-export const storeLane = (bits: 32 | 64, address: Code, vector: Code, lane: number, offset = 0): Code => [
+/** Stores lane `lane` of 16, 32 or 64 bits (of 64: 0 is the lower half). */
+export const storeLane = (
+  bits: 16 | 32 | 64,
+  address: Code,
+  vector: Code,
+  lane: number,
+  offset = 0,
+): Code => [
   address,
   vector,
-  simd(bits === 32 ? 90 : 91),
-  2,
+  simd({ 16: 89, 32: 90, 64: 91 }[bits]),
+  bits === 16 ? 1 : 2,
   unsigned(offset),
   lane,
 ];
 
 export const loadInt = (address: Code, offset = 0): Code => [address, 0x28, 2, unsigned(offset)];
+
+/** Stores the lower 16 bits of an i32. */
+export const storeHalfInt = (address: Code, value: Code): Code => [address, value, 0x3b, 1, 0];
 
 /** One lane as a scalar. */
 export const extract = (type: 'i32' | 'f32', vector: Code, lane: number): Code => [

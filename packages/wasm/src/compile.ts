@@ -2,6 +2,7 @@
 import { type Kernel, type Launch, sizeOf } from '@clipin/kernel';
 import { compileAttention } from './attention';
 import { compileAttentionBackward } from './attention-backward';
+import { compileForeach } from './foreach';
 import type { CompiledKernel } from './frame';
 import { compileMap } from './loop';
 import type { Target } from './math';
@@ -24,6 +25,8 @@ export function compileLaunch(launch: Launch, target: Target, module: ModuleBuil
         ? compileReduce(launch, { ...simple, reduction }, target)
         : compileMap(launch, simple, target);
     }
+    case 'foreach':
+      return compileForeach(launch, kernel, target);
     case 'row':
       return compileRow(launch, simplifyRow(kernel), target);
     case 'matmul':
@@ -40,6 +43,8 @@ export function compileLaunch(launch: Launch, target: Target, module: ModuleBuil
 /** Whether a kernel has nothing to compute. */
 function isEmpty(kernel: Kernel): boolean {
   switch (kernel.kind) {
+    case 'foreach':
+      return false; // its code is for any lengths
     case 'loop':
     case 'row':
       return sizeOf(kernel.axes) === 0;

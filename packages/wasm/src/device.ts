@@ -3,6 +3,9 @@ import {
   type Device,
   type DeviceBuffer,
   type DType,
+  decodeF16,
+  dtypes,
+  encodeF16,
   type Launch,
   launchKey,
   type Program,
@@ -10,6 +13,7 @@ import {
 } from '@clipin/kernel';
 import { compileLaunch } from './compile';
 import { availableThreads, coresOfMachine, mostThreads, probeRelaxedSimd } from './features';
+import { foreachKey, foreachTable } from './foreach';
 import type { Stage } from './frame';
 import type { Target } from './math';
 import { Allocator } from './memory';
@@ -44,6 +48,12 @@ interface LoadedKernel {
 /** Work shorter than this, in nanoseconds, is not worth a piece of its own. */
 const leastPiece = 4000;
 const bufferLimit = 2 ** 32 - 2 ** 24;
+
+/** What launches with the same code have in common. */
+const codeKey = (launch: Launch): string => {
+  const { kernel } = launch;
+  return kernel.kind === 'foreach' ? foreachKey({ ...launch, kernel }) : launchKey(launch);
+};
 
 class WasmBuffer implements DeviceBuffer {
   /** Address in the device's memory; −1 once freed. */
@@ -106,9 +116,9 @@ class WasmDevice implements Device {
     this.check();
     if (!Number.isInteger(length) || length < 0)
       throw new RangeError(`allocate: length must be a whole number, got ${length}`);
-    const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * 4));
+    const buffer = new WasmBuffer(this, dtype, length, this.allocator.allocate(length * dtypes[dtype].bytes));
     this.live.add(buffer);
-    this.liveBytes += length * 4;
+    this.liveBytes += length * dtypes[dtype].bytes;
     return buffer;
   }
 
@@ -117,24 +127,27 @@ class WasmDevice implements Device {
     this.allocator.deallocate(mine.address);
     mine.address = -1;
     this.live.delete(mine);
-    this.liveBytes -= mine.length * 4;
+    this.liveBytes -= mine.length * dtypes[mine.dtype].bytes;
   }
 
-  write(buffer: DeviceBuffer, data: TypedArray): void {
+  write(buffer: DeviceBuffer, data: TypedArray | Uint16Array): void {
     const mine = this.mine(buffer, 'write');
     if (data.length !== mine.length) {
       throw new RangeError(`write: the buffer has ${mine.length} elements, the data ${data.length}`);
     }
-    this.view(mine).set(data);
+    const view = this.view(mine);
+    if (view instanceof Uint16Array && !(data instanceof Uint16Array)) encodeF16(data, view);
+    else view.set(data);
   }
 
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
-    return this.view(this.mine(buffer, 'read')).slice();
+    const view = this.view(this.mine(buffer, 'read'));
+    return view instanceof Uint16Array ? decodeF16(view) : view.slice();
   }
 
   load(launches: readonly Launch[]): Program {
     this.check();
-    const keys = launches.map(launchKey);
+    const keys = launches.map(codeKey);
     this.compile(launches, keys);
     const kernels = keys.map((key) => this.kernels.get(key) as LoadedKernel);
     for (const { sharedBytes, threadBytes } of kernels) {
@@ -193,9 +206,14 @@ class WasmDevice implements Device {
     return { task, pointers, items, pieceItems, pieces: Math.ceil(items / pieceItems) };
   }
 
-  private view({ dtype, address, length }: WasmBuffer): Float32Array | Int32Array | Uint32Array {
+  private view({
+    dtype,
+    address,
+    length,
+  }: WasmBuffer): Float32Array | Int32Array | Uint32Array | Uint16Array {
     const { buffer } = this.allocator.memory;
     if (dtype === 'f32') return new Float32Array(buffer, address, length);
+    if (dtype === 'f16') return new Uint16Array(buffer, address, length);
     return dtype === 'i32'
       ? new Int32Array(buffer, address, length)
       : new Uint32Array(buffer, address, length);
@@ -238,7 +256,7 @@ class WasmProgram implements Program {
   private readonly address: number;
   private readonly words: number;
   private readonly steps: Step[] = [];
-  /** For each word of the table, the buffer it is the address of. */
+  /** For each word of the table, the buffer it is the address of; −1 of words that stay. */
   private readonly slots: number[] = [];
   private freed = false;
 
@@ -247,13 +265,31 @@ class WasmProgram implements Program {
     launches: readonly Launch[],
     kernels: readonly LoadedKernel[],
   ) {
-    this.words = launches.reduce((sum, { inputs, outputs }) => sum + inputs.length + outputs.length, 0);
+    const tables = launches.map(({ kernel }) =>
+      kernel.kind === 'foreach' ? foreachTable(kernel) : undefined,
+    );
+    const wordsOf = ({ inputs, outputs }: Launch) => inputs.length + outputs.length;
+    // Buffer addresses of all launches first, then what does not change.
+    const pointerWords = launches.reduce((sum, launch, i) => sum + wordsOf(launch) + (tables[i] ? 1 : 0), 0);
+    this.words = tables.reduce((sum, table) => sum + (table?.words.length ?? 0), pointerWords);
     this.address = device.allocateTable(this.words);
+    const memory = device.table(this.address, this.words);
+    let constants = pointerWords;
     launches.forEach(({ inputs, outputs }, number) => {
       const pointers = this.address + this.slots.length * 4;
+      const { stages } = kernels[number] as LoadedKernel;
+      const table = tables[number];
+      if (table) {
+        memory[this.slots.length] = this.address + constants * 4;
+        memory.set(table.words, constants);
+        constants += table.words.length;
+        this.slots.push(-1);
+      }
       this.slots.push(...inputs, ...outputs);
-      for (const stage of (kernels[number] as LoadedKernel).stages)
-        this.steps.push(device.step(stage, pointers));
+      for (const stage of stages) {
+        const sized = table ? { ...stage, items: table.items, cost: stage.cost * table.itemElements } : stage;
+        this.steps.push(device.step(sized, pointers));
+      }
     });
   }
 
@@ -262,6 +298,7 @@ class WasmProgram implements Program {
     const table = this.device.table(this.address, this.words);
     const addresses: number[] = [];
     this.slots.forEach((number, slot) => {
+      if (number < 0) return;
       addresses[number] ??= this.device.mine(buffers[number], 'run').address;
       table[slot] = addresses[number] as number;
     });

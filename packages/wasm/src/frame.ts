@@ -69,19 +69,20 @@ export class Frame {
   }
 }
 
-/** `base + 4 · Σ strides[i] · indices[i]`: the address of an element. */
+/** `base + bytes · Σ strides[i] · indices[i]`: the address of an element. */
 export function elementAddress(
   base: Code,
   indices: readonly (Code | undefined)[],
   strides: readonly number[],
   offset = 0,
+  bytes = 4,
 ): Code {
   const terms = indices.flatMap((index, axis) => {
     const stride = strides[axis] ?? 0;
-    return index === undefined || stride === 0 ? [] : [op('i32.mul', index, i32(stride * 4))];
+    return index === undefined || stride === 0 ? [] : [op('i32.mul', index, i32(stride * bytes))];
   });
   return plus(
     terms.reduce<Code>((sum, term) => op('i32.add', sum, term), base),
-    offset * 4,
+    offset * bytes,
   );
 }

@@ -10,7 +10,7 @@ import {
 import { type Code, doWhile, i32, ifElse, op, plus } from './code';
 import { type CompiledKernel, elementAddress, Frame } from './frame';
 import type { Target } from './math';
-import { storeVectorLanes, toMemory } from './memory-access';
+import { bytesOf, storeVectorLanes, toMemory } from './memory-access';
 import type { FunctionBuilder, Local } from './module';
 import { ProgramEmitter } from './program';
 import { operationCost } from './scalar';
@@ -34,14 +34,35 @@ export function storeAll(
   return body.stores.flatMap((number, output) =>
     lanes.map((count, u) => {
       const value = f.local('v128');
-      const address = plus((addresses[output] as Local).get, 16 * u);
+      const bytes = bytesOf(types[output]);
+      const address = plus((addresses[output] as Local).get, 4 * bytes * u);
       return [
         value.set(toMemory(types[output] as DType, emitter.value(number, u).get)),
-        storeVectorLanes(address, value.get, count),
+        storeVectorLanes(address, value.get, count, bytes),
       ];
     }),
   );
 }
+
+/** Sets the addresses of the outputs to their elements at a place. */
+export const startOutputs = (
+  frame: Frame,
+  types: readonly DType[],
+  addresses: readonly Local[],
+  place: readonly (Code | undefined)[],
+  strides: readonly number[],
+): Code =>
+  addresses.map((address, output) => {
+    const base = (frame.outputs[output] as Local).get;
+    return address.set(elementAddress(base, place, strides, 0, bytesOf(types[output])));
+  });
+
+/** Moves the addresses of the outputs on. */
+export const advanceOutputs = (
+  types: readonly DType[],
+  addresses: readonly Local[],
+  elements: number,
+): Code => addresses.map((address, output) => address.add(bytesOf(types[output]) * elements));
 
 /** Walks the elements from `start` to `end` of an axis of `size`, in runs of vectors: many, one, then the ragged rest. */
 export function walkVectors(
@@ -74,30 +95,29 @@ export function compileMap(launch: Launch, kernel: LoopKernel, target: Target): 
   const addresses = frame.outputs.map(() => f.local('i32'));
   const strides = contiguousStrides(axes);
   const unroll = kernel.program.length <= 24 && size >= 32 ? 2 : 1;
+  const { inputTypes, outputTypes } = launch;
 
   const body = (item: Local): Code => {
     const { indices, code } = frame.split(item.get, [...axes.slice(0, -1), blocks]);
     const block = indices[vector] as Local;
     const place = [...indices.slice(0, -1).map((index) => index.get), blocks > 1 ? start.get : undefined];
     const emitter = new ProgramEmitter(
-      { f, target, inputs: frame.inputs, indices: place, vector, looped: vector },
+      { f, target, inputs: frame.inputs, inputTypes, indices: place, vector, looped: vector },
       kernel.program,
     );
     const position = f.local('i32');
     const emit = (lanes: readonly number[]): Code => [
       emitter.turn(lanes),
-      storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
+      storeAll(f, emitter, kernel, outputTypes, addresses, lanes),
       emitter.advance(4 * lanes.length),
-      addresses.map((address) => address.add(16 * lanes.length)),
+      advanceOutputs(outputTypes, addresses, 4 * lanes.length),
     ];
     return [
       code,
       start.set(op('i32.mul', block.get, i32(blockElements))),
       end.set(plus(start.get, blockElements)),
       ifElse(op('i32.gt_s', end.get, i32(size)), end.set(i32(size))),
-      addresses.map((address, output) =>
-        address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
-      ),
+      startOutputs(frame, outputTypes, addresses, place, strides),
       position.set(start.get),
       emitter.before(new Array<number>(unroll).fill(4)),
       walkVectors(position, end.get, size, unroll, emit),

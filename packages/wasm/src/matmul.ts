@@ -16,7 +16,7 @@ import { blasProduct, withLeading } from './blas-product';
 import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { panelColumns } from './gemm';
-import { elementCost, storeAll, walkVectors } from './loop';
+import { advanceOutputs, elementCost, startOutputs, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import { type SimpleMatmul, simplifyMatmul } from './nest';
@@ -91,7 +91,10 @@ class Epilogue {
         load('v128.load', plus(from.get, segment * apart), 16 * u),
       ).reduce((sum, part) => op('f32x4.add', sum, part));
     const emitter = new ProgramEmitter(
-      { f, target, inputs: frame.inputs, indices: place, vector: axis, looped: axis },
+      {
+        ...{ f, target, inputs: frame.inputs, inputTypes: launch.inputTypes, indices: place },
+        ...{ vector: axis, looped: axis },
+      },
       program,
       reduced,
     );
@@ -99,15 +102,13 @@ class Epilogue {
       emitter.turn(lanes),
       storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
       emitter.advance(4 * lanes.length),
-      addresses.map((address) => address.add(16 * lanes.length)),
+      advanceOutputs(launch.outputTypes, addresses, 4 * lanes.length),
       from.add(16 * lanes.length),
     ];
     return [
       fromRow.set(sums),
       f.count(row, rowEnd, 1, [
-        addresses.map((address, output) =>
-          address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
-        ),
+        startOutputs(frame, launch.outputTypes, addresses, place, strides),
         from.set(fromRow.get),
         position.set(column),
         emitter.before([4, 4]),
@@ -240,7 +241,7 @@ function compileBlas(launch: Launch, simple: SimpleMatmul, plan: BlasPlan, targe
   const frame = new Frame(launch);
   const sumBytes = direct ? 0 : plan.rows * blocks.row;
   const reach = { rows: Math.min(m, plan.rows), columns, steps: k };
-  const operands = produceOperands(frame, simple, reach, target);
+  const operands = produceOperands(frame, launch.inputTypes, simple, reach, target);
   const product = blasProduct(operands.kernel, withLeading(plan, operands.kernel), leading, operands.inputs);
   const stage = productStage(frame, launch, simple, blocks, target, {
     cost: blasCost.call + reach.rows * columns * k * blasCost.flop + operands.cost,
@@ -256,7 +257,7 @@ export function compileMatmul(
   target: Target,
   module: ModuleBuilder,
 ): CompiledKernel {
-  const simple = simplifyMatmul(kernel);
+  const simple = simplifyMatmul(kernel, launch.inputTypes);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
   if (blas) return compileBlas(launch, simple, blas, target);
   const plan = planOf(simple, target);
@@ -275,7 +276,7 @@ export function compileMatmul(
   const sumBytes = sums === 'own' ? Math.min(plan.rows, m) * blocks.row : 0;
   const reach = { rows: Math.min(plan.rows, m), columns: Math.min(plan.columns, n), steps: plan.segment };
   const work = reach.rows * reach.columns * reach.steps;
-  const operands = produceOperands(frame, simple, reach, target);
+  const operands = produceOperands(frame, launch.inputTypes, simple, reach, target);
   const own = plus(frame.own.get, sumBytes);
   const tiles = tileProduct(frame, module, operands.kernel, plan, operands.inputs, own, blocks.row, target);
   const product = {

@@ -1,13 +1,24 @@
 /** Loads and stores of up to four lanes at any stride, and the masks that truth values become. */
-import type { DType } from '@clipin/kernel';
+import { type DType, dtypes } from '@clipin/kernel';
 import { type Code, i32x4, load, loadLane, op, plus, shuffle, storeLane, storeVector } from './code';
+import { halfBytes, loadHalves, storeHalves } from './half';
 import type { FunctionBuilder } from './module';
 
+/** Bytes of an element in memory; those of scratch memory, which has no dtype, are 4. */
+export const bytesOf = (dtype: DType | undefined): number => (dtype === undefined ? 4 : dtypes[dtype].bytes);
+
 /**
- * A vector of `lanes` elements whose neighbours lie `stride` elements apart, lane 0 at `address`; lanes beyond are
- * zero or repeat the first.
+ * A vector of `lanes` elements of some bytes whose neighbours lie `stride` elements apart, lane 0 at `address`; lanes beyond
+ * are zero or repeat the first.
  */
-export function loadVector(f: FunctionBuilder, address: Code, stride: number, lanes: number): Code {
+export function loadVector(
+  f: FunctionBuilder,
+  address: Code,
+  stride: number,
+  lanes: number,
+  bytes = 4,
+): Code {
+  if (bytes === halfBytes) return loadHalves(f, address, stride, lanes);
   if (stride === 0) return load('v128.load32_splat', address);
   if (lanes === 1) return load('v128.load32_zero', address);
   if (stride === 1 && lanes === 4) return load('v128.load', address);
@@ -28,7 +39,8 @@ export function loadVector(f: FunctionBuilder, address: Code, stride: number, la
 }
 
 /** Stores the first `lanes` lanes side by side. `value` is evaluated more than once for 3 lanes: pass a local. */
-export function storeVectorLanes(address: Code, value: Code, lanes: number): Code {
+export function storeVectorLanes(address: Code, value: Code, lanes: number, bytes = 4): Code {
+  if (bytes === halfBytes) return storeHalves(address, value, lanes);
   if (lanes === 4) return storeVector(address, value);
   if (lanes === 1) return storeLane(32, address, value, 0);
   const pair = storeLane(64, address, value, 0);

@@ -6,6 +6,7 @@ import {
   type Affine,
   affinesOf,
   type Body,
+  type DType,
   type Instruction,
   type LoopKernel,
   type MatmulKernel,
@@ -114,6 +115,9 @@ export interface SimpleMatmul extends Body {
   readonly produced: { readonly a?: readonly Instruction[]; readonly b?: readonly Instruction[] };
   /** Numbers of the inputs that the other operands are. */
   readonly inputs: { readonly a: number; readonly b: number };
+  /** Whether elements of A, and of B, are halves. */
+  readonly aHalf: boolean;
+  readonly bHalf: boolean;
 }
 
 /** The affine functions of an operand. */
@@ -121,7 +125,10 @@ const affinesOfOperand = (operand: Operand | Producer): readonly Affine[] =>
   'input' in operand ? [operand.index] : affinesOf(operand.program);
 
 /** Batch axes that only stack rows (weights are shared) become rows; the others are merged where they can be. */
-export function simplifyMatmul(kernel: MatmulKernel<Operand | Producer>): SimpleMatmul {
+export function simplifyMatmul(
+  kernel: MatmulKernel<Operand | Producer>,
+  inputTypes: readonly DType[],
+): SimpleMatmul {
   const { batch, m, n, k } = kernel;
   const rank = batch.length;
   const outer = [...batch, m];
@@ -157,6 +164,8 @@ export function simplifyMatmul(kernel: MatmulKernel<Operand | Producer>): Simple
     b: b.index,
     produced: { ...(a.program && { a: a.program }), ...(b.program && { b: b.program }) },
     inputs: { a: a.input, b: b.input },
+    aHalf: inputTypes[a.input] === 'f16',
+    bHalf: inputTypes[b.input] === 'f16',
     program: mapAffines(kernel.program, extend),
     stores: kernel.stores,
   };

@@ -1,5 +1,6 @@
 /** Packing: a function that copies one panel of a matrix, a few lanes wide, to where tiles of products read it in order. */
-import { type Code, doWhile, i32, i32x4, ifElse, load, loadInt, op, plus, shuffle } from './code';
+import { type Code, doWhile, i32, i32x4, ifElse, loadInt, op, plus, shuffle } from './code';
+import { halfBytes, widenHalves } from './half';
 import { loadVector, storeVectorLanes } from './memory-access';
 import { FunctionBuilder, type Local, type ModuleBuilder } from './module';
 
@@ -12,14 +13,21 @@ export interface PackLayout {
   readonly width: number;
   readonly across: number;
   readonly along: number;
+  /** Whether what is packed are halves; the panels hold f32. */
+  readonly half?: boolean;
 }
 
 /** The function `pack(from, to, k)`, by index: one panel of `count` lanes as `[k][width]`, lanes beyond `count` zero. */
 export const packFunction = (module: ModuleBuilder, layout: PackLayout, count: number): number =>
   module.helper(`pack ${count} ${JSON.stringify(layout)}`, () => buildPack(layout, count));
 
-function buildPack({ width, across, along }: PackLayout, count: number): FunctionBuilder {
+function buildPack({ width, across, along, half }: PackLayout, count: number): FunctionBuilder {
   const f = new FunctionBuilder(['i32', 'i32', 'i32']);
+  const bytes = half ? halfBytes : 4;
+  const loadFloats = (address: Code, stride: number, lanes: number): Code => {
+    const loaded = loadVector(f, address, stride, lanes, bytes);
+    return half ? widenHalves(f, loaded) : loaded;
+  };
   const [from, to, k] = f.params as [Local, Local, Local];
   /** Lanes of each vector of a panel's row: what is loaded, and what there is room for. */
   const groups = Array.from({ length: Math.ceil(width / 4) }, (_, group) => ({
@@ -29,10 +37,12 @@ function buildPack({ width, across, along }: PackLayout, count: number): Functio
   const value = f.local('v128');
   const single = [
     groups.map(({ lanes, room }, group) => [
-      value.set(lanes === 0 ? i32x4(0) : loadVector(f, plus(from.get, 16 * group * across), across, lanes)),
+      value.set(
+        lanes === 0 ? i32x4(0) : loadFloats(plus(from.get, 4 * bytes * group * across), across, lanes),
+      ),
       storeVectorLanes(plus(to.get, 16 * group), value.get, room),
     ]),
-    from.add(4 * along),
+    from.add(bytes * along),
     to.add(4 * width),
     k.add(-1),
   ];
@@ -47,7 +57,7 @@ function buildPack({ width, across, along }: PackLayout, count: number): Functio
     groups.map(({ lanes, room }, group) => [
       columns.map((column, lane) =>
         column.set(
-          lane < lanes ? load('v128.load', plus(from.get, 4 * (4 * group + lane) * across)) : i32x4(0),
+          lane < lanes ? loadFloats(plus(from.get, bytes * (4 * group + lane) * across), 1, 4) : i32x4(0),
         ),
       ),
       transpose(f, columns as [Local, Local, Local, Local]),
@@ -55,7 +65,7 @@ function buildPack({ width, across, along }: PackLayout, count: number): Functio
         storeVectorLanes(plus(to.get, 4 * (step * width + 4 * group)), column.get, room),
       ),
     ]),
-    from.add(16),
+    from.add(4 * bytes),
     to.add(16 * width),
     k.add(-4),
   ];

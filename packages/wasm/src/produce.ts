@@ -3,7 +3,7 @@
  * reads is, into the thread's scratch memory, walked along the axis that memory is read in order along. There it is a
  * matrix like any other, to be packed or given to BLAS; what memory holds is read once, and nothing is written back.
  */
-import type { Affine, Instruction } from '@clipin/kernel';
+import type { Affine, DType, Instruction } from '@clipin/kernel';
 import { type Code, doWhile, i32, ifElse, op, plus, times } from './code';
 import type { Frame } from './frame';
 import { elementCost } from './loop';
@@ -69,6 +69,7 @@ class Part {
     private readonly frame: Frame,
     private readonly target: Target,
     private readonly program: readonly Instruction[],
+    private readonly inputTypes: readonly DType[],
     private readonly rank: number,
     rows: number,
     columns: number,
@@ -89,7 +90,7 @@ class Part {
     to: Code,
   ): Code {
     const { f, inputs } = this.frame;
-    const { first, leading, program, rank, target } = this;
+    const { first, leading, program, inputTypes, rank, target } = this;
     const [slow, line, at, position] = Array.from({ length: 4 }, () => f.local('i32')) as [
       Local,
       Local,
@@ -101,7 +102,10 @@ class Part {
       : [column, columnEnd, row, rowEnd];
     const fast = first ? rank - 2 : rank - 1;
     const indices = [...outer, ...(first ? [start, slow.get] : [slow.get, start])];
-    const emitter = new ProgramEmitter({ f, target, inputs, indices, vector: fast, looped: fast }, program);
+    const emitter = new ProgramEmitter(
+      { f, target, inputs, inputTypes, indices, vector: fast, looped: fast },
+      program,
+    );
     const run = (lanes: readonly number[]): Code => {
       const count = lanes.reduce((sum, n) => sum + n, 0);
       const fits = op('i32.le_s', plus(position.get, count), end);
@@ -150,12 +154,18 @@ export interface Operands {
 }
 
 /** Operands as code finds them: in their inputs, or computed for each block. */
-export function produceOperands(frame: Frame, kernel: SimpleMatmul, reach: Reach, target: Target): Operands {
+export function produceOperands(
+  frame: Frame,
+  inputTypes: readonly DType[],
+  kernel: SimpleMatmul,
+  reach: Reach,
+  target: Target,
+): Operands {
   const { batch, k, produced, inputs } = kernel;
   const rank = batch.length + 2;
   const { rows, columns, steps } = reach;
-  const a = produced.a && new Part(frame, target, produced.a, rank, rows, steps);
-  const b = produced.b && new Part(frame, target, produced.b, rank, steps, columns);
+  const a = produced.a && new Part(frame, target, produced.a, inputTypes, rank, rows, steps);
+  const b = produced.b && new Part(frame, target, produced.b, inputTypes, rank, steps, columns);
   const end = frame.f.local('i32');
   const start = frame.f.local('i32');
   return {

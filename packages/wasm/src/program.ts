@@ -4,10 +4,11 @@
  * What does not depend on the walked axis is computed before the loop; addresses, guard values and indices are locals
  * that the loop advances by constants.
  */
-import type { Affine, Gather, Guard, Instruction } from '@clipin/kernel';
-import { type Code, extract, i32, i32x4, ifElse, loadLane, op, plus, times } from './code';
+import type { Affine, DType, Gather, Guard, Instruction } from '@clipin/kernel';
+import { type Code, extract, i32, i32x4, ifElse, loadHalfLane, loadLane, op, plus, times } from './code';
+import { halfBytes } from './half';
 import type { Target } from './math';
-import { fromMemory, loadVector } from './memory-access';
+import { bytesOf, fromMemory, loadVector } from './memory-access';
 import type { FunctionBuilder, Local } from './module';
 import { constant, scalarOperation } from './scalar';
 
@@ -17,6 +18,8 @@ export interface Place {
   readonly target: Target;
   /** Addresses of the inputs. */
   readonly inputs: readonly Local[];
+  /** Their dtypes; inputs beyond them are scratch memory. */
+  readonly inputTypes: readonly DType[];
   /** The index of each axis where the innermost loop starts; `undefined` for zero. */
   readonly indices: readonly (Code | undefined)[];
   /** The axis spread over lanes. */
@@ -119,7 +122,12 @@ export class ProgramEmitter {
   }
 
   private addressOf(step: Load): Local {
-    return this.moved(step.index, 4, step.input);
+    return this.moved(step.index, this.bytesAt(step), step.input);
+  }
+
+  /** Bytes from one element of a load's input to the next. */
+  private bytesAt({ input }: Load): number {
+    return bytesOf(this.place.inputTypes[input]);
   }
 
   private moved(affine: Affine, scale: number, input?: number): Local {
@@ -194,24 +202,28 @@ export class ProgramEmitter {
   private load(step: Load, u: number, lanes: number, vectorised: boolean): Code {
     const { f, vector } = this.place;
     const stride = step.index.strides[vector] ?? 0;
-    const address = plus(this.addressOf(step).get, 4 * 4 * u * stride);
+    const bytes = this.bytesAt(step);
+    const address = plus(this.addressOf(step).get, 4 * bytes * u * stride);
     const { gather, guards } = step;
     const moving = guards.filter(({ value }) => value.strides[vector]);
     const gathersLanes = gather !== undefined && vectorised && this.isVector(gather.at);
-    if (!gather && guards.length === 0) return loadVector(f, address, stride, lanes);
+    if (!gather && guards.length === 0) return loadVector(f, address, stride, lanes, bytes);
 
     const result = f.local('v128');
     const row = f.local('i32');
     const rowOf = (lane: number): Code =>
       gather ? row.set(extract('i32', this.value(gather.at, u).get, lane)) : [];
-    const gathered = (at: Code): Code => (gather ? op('i32.add', at, times(row.get, gather.stride * 4)) : at);
+    const gathered = (at: Code): Code =>
+      gather ? op('i32.add', at, times(row.get, gather.stride * bytes)) : at;
     const inside = (lane: number): Code =>
       all([...guards.map((guard) => this.guard(guard, 4 * u + lane)), ...this.gatherInside(gather, row)]);
 
     const oneByOne: Code[] = [result.set(i32x4(0))];
     for (let lane = 0; lane < lanes; lane++) {
-      const at = gathered(plus(address, 4 * stride * lane));
-      oneByOne.push(rowOf(lane), ifElse(inside(lane), result.set(loadLane(at, result.get, lane))));
+      const at = gathered(plus(address, bytes * stride * lane));
+      const loaded =
+        bytes === halfBytes ? loadHalfLane(at, result.get, lane) : loadLane(at, result.get, lane);
+      oneByOne.push(rowOf(lane), ifElse(inside(lane), result.set(loaded)));
     }
     if (gathersLanes) return [oneByOne, result.get];
 
@@ -223,7 +235,7 @@ export class ProgramEmitter {
     const otherwise = moving.length > 0 && lanes > 1 ? oneByOne : result.set(i32x4(0));
     return [
       rowOf(0),
-      ifElse(whole, result.set(loadVector(f, gathered(address), stride, lanes)), otherwise),
+      ifElse(whole, result.set(loadVector(f, gathered(address), stride, lanes, bytes)), otherwise),
       result.get,
     ];
   }

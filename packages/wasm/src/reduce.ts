@@ -6,6 +6,7 @@
 import {
   affinesOf,
   contiguousStrides,
+  type DType,
   dtypes,
   type Launch,
   type LoopKernel,
@@ -15,7 +16,7 @@ import {
 } from '@clipin/kernel';
 import { type Code, i32, i32x4, ifElse, op, plus, shuffle } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
-import { elementCost, storeAll, walkVectors } from './loop';
+import { elementCost, startOutputs, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
 import { storeVectorLanes } from './memory-access';
 import type { Local } from './module';
@@ -104,6 +105,7 @@ class ReduceStage {
   readonly frame: Frame;
   readonly axes: readonly number[];
   readonly outer: number;
+  private readonly inputTypes: readonly DType[];
   private readonly segment: Local;
   private readonly first: Local;
   private readonly last: Local;
@@ -117,6 +119,7 @@ class ReduceStage {
     partial: boolean,
   ) {
     this.frame = new Frame(launch, partial);
+    this.inputTypes = launch.inputTypes;
     this.axes = [...kernel.axes, ...kernel.reduction.axes];
     this.outer = kernel.axes.length;
     this.segment = this.frame.f.local('i32');
@@ -191,6 +194,7 @@ class ReduceStage {
         f,
         target: this.target,
         inputs: frame.inputs,
+        inputTypes: this.inputTypes,
         indices: place,
         vector: plan.vector,
         looped: plan.looped,
@@ -261,6 +265,7 @@ class ReduceStage {
           f,
           target: this.target,
           inputs: frame.inputs,
+          inputTypes: this.inputTypes,
           indices: place,
           vector,
           looped: plan.looped,
@@ -316,14 +321,13 @@ function finishBody(launch: Launch, kernel: ReducingKernel, target: Target): Fin
   return (frame, [, ...place], vector, values, lanes) => {
     const { f } = frame;
     const addresses = frame.outputs.map(() => f.local('i32'));
-    const site = { f, target, inputs: frame.inputs, indices: place, vector, looped: -1 };
+    const { inputTypes, outputTypes } = launch;
+    const site = { f, target, inputs: frame.inputs, inputTypes, indices: place, vector, looped: -1 };
     const emitter = new ProgramEmitter(site, kernel.program, (u) => (values[u] as Local).get);
     return [
-      addresses.map((address, output) =>
-        address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
-      ),
+      startOutputs(frame, outputTypes, addresses, place, strides),
       emitter.before(lanes),
-      storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
+      storeAll(f, emitter, kernel, outputTypes, addresses, lanes),
     ];
   };
 }

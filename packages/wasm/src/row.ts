@@ -13,11 +13,24 @@ import {
   type RowKernel,
   sizeOf,
 } from '@clipin/kernel';
-import { type Code, copyBytes, i32, i32x4, ifElse, op, plus, shuffle, times } from './code';
+import {
+  type Code,
+  copyBytes,
+  i32,
+  i32x4,
+  ifElse,
+  loadInt,
+  op,
+  plus,
+  shuffle,
+  storeHalfInt,
+  times,
+} from './code';
 import { type CompiledKernel, elementAddress, Frame } from './frame';
-import { elementCost, storeAll, walkVectors } from './loop';
+import { halfBytes } from './half';
+import { advanceOutputs, elementCost, startOutputs, storeAll, walkVectors } from './loop';
 import type { Target } from './math';
-import { storeVectorLanes, toMemory } from './memory-access';
+import { bytesOf, storeVectorLanes, toMemory } from './memory-access';
 import type { Local } from './module';
 import { ProgramEmitter } from './program';
 import { foldStart, foldValues } from './reduce';
@@ -145,8 +158,9 @@ class RowCode {
   }
 
   private emitterAt(program: readonly Instruction[], indices: Place, vector: number): ProgramEmitter {
-    const { frame, target, inputs } = this;
-    return new ProgramEmitter({ f: frame.f, target, inputs, indices, vector, looped: vector }, program);
+    const { frame, target, inputs, launch } = this;
+    const site = { f: frame.f, target, inputs, inputTypes: launch.inputTypes, indices };
+    return new ProgramEmitter({ ...site, vector, looped: vector }, program);
   }
 
   /** Computes row values of all rows of the item, a row in each lane. */
@@ -211,12 +225,11 @@ class RowCode {
       ),
       storeAll(f, emitter, pass, launch.outputTypes, addresses, lanes),
       emitter.advance(4 * lanes.length),
-      [...addresses, ...kept].map((address) => address.add(16 * lanes.length)),
+      advanceOutputs(launch.outputTypes, addresses, 4 * lanes.length),
+      kept.map((address) => address.add(16 * lanes.length)),
     ];
     return [
-      addresses.map((address, output) =>
-        address.set(elementAddress((frame.outputs[output] as Local).get, place, strides)),
-      ),
+      startOutputs(frame, launch.outputTypes, addresses, place, strides),
       kept.map((address, i) => address.set(this.keptAddress((pass.keeps[i] as Kept).slot, place))),
       emitter.before(new Array<number>(unroll).fill(4)),
       position.set(i32(0)),
@@ -263,17 +276,33 @@ class RowCode {
     );
   }
 
+  /** Copies halves, of which scratch memory holds one in 4 bytes. */
+  private copyHalves(to: Code, from: Code): Code {
+    const { f } = this.frame;
+    const [at, next] = [f.local('i32'), f.local('i32')];
+    return [
+      at.set(to),
+      next.set(from),
+      f.loop(this.at, this.start.get, this.end.get, [
+        storeHalfInt(at.get, loadInt(next.get)),
+        at.add(halfBytes),
+        next.add(4),
+      ]),
+    ];
+  }
+
   /** Copies row values that are outputs out of scratch memory, last of all, since outputs may be inputs. */
   private copyOutputs(outer: Place): Code {
     const { frame, kernel, start, end, group } = this;
     const place = [...outer, start.get];
     return this.plan.outputs.map((slot, i) => {
-      const output = frame.outputs[kernel.stores.length + i] as Local;
-      return copyBytes(
-        elementAddress(output.get, place, contiguousStrides(kernel.axes)),
-        plus(frame.own.get, slot * group * 4),
-        times(op('i32.sub', end.get, start.get), 4),
-      );
+      const number = kernel.stores.length + i;
+      const bytes = bytesOf(this.launch.outputTypes[number]);
+      const output = (frame.outputs[number] as Local).get;
+      const to = elementAddress(output, place, contiguousStrides(kernel.axes), 0, bytes);
+      const from = plus(frame.own.get, slot * group * 4);
+      if (bytes === halfBytes) return this.copyHalves(to, from);
+      return copyBytes(to, from, times(op('i32.sub', end.get, start.get), 4));
     });
   }
 }

@@ -2,8 +2,9 @@
  * The scalar operations of kernel programs on four lanes. Truth values are lane masks (all bits or none) in registers
  * and 0 or 1 in memory.
  */
-import type { DType, Instruction, ScalarOp } from '@clipin/kernel';
+import { type DType, type Instruction, type ScalarOp, toF16Bits } from '@clipin/kernel';
 import { type Code, extract, f32x4, i32, i32x4, ifElse, type Opcode, op, replace } from './code';
+import { narrowToHalves, widenHalves } from './half';
 import { erf, exp, log, type Target, tanh, trigonometric } from './math';
 import type { FunctionBuilder } from './module';
 
@@ -40,6 +41,8 @@ const integer: Binary = {
 /** Operations that one instruction does. The lanes of a true mask read −1 as a signed number. */
 const direct: Record<DType, Binary> = {
   f32: float,
+  // Nothing computes with halves.
+  f16: {},
   i32: {
     ...integer,
     max: 'i32x4.max_s',
@@ -77,6 +80,7 @@ export function combine(name: ScalarOp, dtype: DType, a: Code, b: Code): Code {
 /** A constant in all lanes. */
 export function constant(dtype: DType, value: number): Code {
   if (dtype === 'f32') return f32x4(value);
+  if (dtype === 'f16') return i32x4(toF16Bits(value));
   return dtype === 'bool' ? i32x4(value === 0 ? 0 : -1) : i32x4(value);
 }
 
@@ -133,8 +137,10 @@ function shift(
 }
 
 /** A conversion of all lanes between dtypes. */
-function cast(value: Code, from: DType, to: DType): Code {
+function cast(f: FunctionBuilder, value: Code, from: DType, to: DType): Code {
   if (from === to) return value;
+  if (from === 'f16') return cast(f, widenHalves(f, value), 'f32', to);
+  if (to === 'f16') return narrowToHalves(f, cast(f, value, from, 'f32'));
   if (from === 'bool') return op('v128.and', value, constant(to, 1));
   if (to === 'bool') return op(from === 'f32' ? 'f32x4.ne' : 'i32x4.ne', value, i32x4(0));
   if (to === 'f32') return op(from === 'i32' ? 'f32x4.convert_i32x4_s' : 'f32x4.convert_i32x4_u', value);
@@ -176,7 +182,7 @@ export function scalarOperation(
     case 'cos':
       return trigonometric(f, target, step.op, a, lanes);
     case 'cast':
-      return cast(a, from, step.dtype);
+      return cast(f, a, from, step.dtype);
     case 'bitcast':
       return a;
     case 'select':
@@ -210,6 +216,8 @@ export function operationCost(step: Instruction): number {
     case 'sin':
     case 'cos':
       return 30;
+    case 'cast':
+      return step.dtype === 'f16' ? 12 : 1;
     case 'divide':
     case 'remainder':
     case 'sqrt':

@@ -6,6 +6,7 @@ import { type Affine, sizeOf } from '@clipin/kernel';
 import { type Code, call, doWhile, i32, ifElse, op, plus, times } from './code';
 import { elementAddress, type Frame } from './frame';
 import { type GemmLayout, gemmFunction, type PanelCopy, panelColumns, panelStep, tileRows } from './gemm';
+import { halfBytes } from './half';
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
@@ -69,13 +70,15 @@ function stridesOf({ batch, m, n, k, a, b }: SimpleMatmul) {
 
 /** Whether operands are copied, for blocks of these sizes. */
 function operandsOf(kernel: SimpleMatmul, cut: Cut, target: Target): Operands {
-  const { m, n, k } = kernel;
+  const { m, n, k, aHalf, bHalf } = kernel;
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
   const aSmall = aRow === 1 && m * k <= nearMatrix && !crowds(aStep);
-  const aPacked = aRow < 0 || !(aStep === 1 || aRow === 0 || n <= 2 * panelColumns || aSmall);
-  if (bColumn !== 1) {
+  // Halves are widened as they are packed.
+  const aPacked = aHalf || aRow < 0 || !(aStep === 1 || aRow === 0 || n <= 2 * panelColumns || aSmall);
+  if (bHalf || bColumn !== 1) {
     const lastColumns = n % panelColumns || panelColumns;
-    return { aPacked, copy: { pack: { width: panelColumns, across: bColumn, along: bStep }, lastColumns } };
+    const pack = { width: panelColumns, across: bColumn, along: bStep, half: bHalf };
+    return { aPacked, copy: { pack, lastColumns } };
   }
   const bSmall = k * n <= smallMatrix && !crowds(bStep);
   return { aPacked, copy: bSmall || cut.rows <= tileRows(target) ? 'none' : 'whileReading' };
@@ -178,6 +181,8 @@ export function tileProduct(
 ): (block: Block) => Code {
   const { f } = frame;
   const { m, n, k, a, b } = kernel;
+  const bytesIf = (half: boolean): number => (half ? halfBytes : 4);
+  const [aBytes, bBytes] = [bytesIf(kernel.aHalf), bytesIf(kernel.bHalf)];
   const { aPacked, steps: most } = plan;
   const { aRow, aStep, bStep, bColumn } = stridesOf(kernel);
   const height = tileRows(target);
@@ -186,8 +191,8 @@ export function tileProduct(
     aRow: aPacked ? 4 : 4 * aRow,
     aStep: aPacked ? 4 * height : 4 * aStep,
     aTile: aPacked ? 4 * height * most : 4 * aRow * height,
-    bStep: 4 * bStep,
-    bPanel: 4 * bColumn * panelColumns,
+    bStep: bBytes * bStep,
+    bPanel: bBytes * bColumn * panelColumns,
     copy:
       typeof plan.copy === 'object'
         ? { ...plan.copy, pack: { ...plan.copy.pack, across: bColumn, along: bStep } }
@@ -196,7 +201,7 @@ export function tileProduct(
     tails: [tail],
   };
   const gemm = gemmFunction(module, target, layout);
-  const pack = { width: height, across: aRow, along: aStep };
+  const pack = { width: height, across: aRow, along: aStep, half: kernel.aHalf };
   const [aAt, bAt, from, to, left, step, end, steps] = Array.from({ length: 8 }, () => f.local('i32')) as [
     Local,
     Local,
@@ -215,17 +220,18 @@ export function tileProduct(
     acrossStride: number,
     along: Code,
     alongStride: number,
+    bytes: number,
   ): Code => {
     if (size <= nearMatrix) return [];
     const touch = (count: Code, length: Code, stride: number): Code =>
-      call(touchFunction(module), start, count, times(length, 4), i32(4 * stride));
+      call(touchFunction(module), start, count, times(length, bytes), i32(bytes * stride));
     if (alongStride === 1) return touch(across, along, acrossStride);
     return acrossStride === 1 ? touch(along, across, alongStride) : [];
   };
   const packRows = (rows: Code): Code => {
     const run = (count: number): Code => call(packFunction(module, pack, count), from.get, to.get, steps.get);
     const whole = op('i32.ge_s', left.get, i32(height));
-    const next = [from.add(4 * height * aRow), to.add(layout.aTile), left.add(-height)];
+    const next = [from.add(aBytes * height * aRow), to.add(layout.aTile), left.add(-height)];
     return [
       from.set(aAt.get),
       to.set(own),
@@ -236,15 +242,15 @@ export function tileProduct(
   };
   return ({ outer, row, rows, column, columns, segment, to: sums }) => [
     step.set(times(segment, plan.segment)),
-    aAt.set(elementAddress(inputs.a.get, [...outer, row, step.get], a.strides, a.offset)),
-    bAt.set(elementAddress(inputs.b.get, [...outer, step.get, column], b.strides, b.offset)),
+    aAt.set(elementAddress(inputs.a.get, [...outer, row, step.get], a.strides, a.offset, aBytes)),
+    bAt.set(elementAddress(inputs.b.get, [...outer, step.get, column], b.strides, b.offset, bBytes)),
     end.set(plus(step.get, plan.segment)),
     ifElse(op('i32.gt_s', end.get, i32(k)), end.set(i32(k))),
     f.count(step, end.get, most, [
       steps.set(op('i32.sub', end.get, step.get)),
       ifElse(op('i32.gt_s', steps.get, i32(most)), steps.set(i32(most))),
-      plan.columns > panelColumns ? bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep) : [],
-      plan.rows > height ? bringNear(k * n, bAt.get, columns, bColumn, steps.get, bStep) : [],
+      plan.columns > panelColumns ? bringNear(m * k, aAt.get, rows, aRow, steps.get, aStep, aBytes) : [],
+      plan.rows > height ? bringNear(k * n, bAt.get, columns, bColumn, steps.get, bStep, bBytes) : [],
       aPacked ? packRows(rows) : [],
       call(
         gemm,
@@ -257,8 +263,8 @@ export function tileProduct(
         op('i32.sub', step.get, times(segment, plan.segment)),
         plus(own, plan.aBytes),
       ),
-      aAt.add(4 * most * aStep),
-      bAt.add(4 * most * bStep),
+      aAt.add(aBytes * most * aStep),
+      bAt.add(bBytes * most * bStep),
     ]),
     // Nothing to sum up over is a sum of zero.
     k === 0 ? call(gemm, aAt.get, bAt.get, sums, rows, columns, i32(0), i32(0), own) : [],

@@ -4,7 +4,9 @@ import {
   type DeviceBuffer,
   type DeviceLimits,
   type DType,
+  decodeF16,
   emptyArray,
+  encodeF16,
   type Launch,
   type Program,
   type TypedArray,
@@ -29,7 +31,7 @@ const wantedLimits = [
 ] as const;
 
 /** The features that kernels profit from. */
-const wantedFeatures = ['subgroups'] as const;
+const wantedFeatures = ['subgroups', 'shader-f16'] as const;
 
 /** Opens a device on an adapter. `choose` may change how kernels are scheduled. */
 export async function openDevice(
@@ -41,14 +43,28 @@ export async function openDevice(
   const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
   const subgroup = await subgroupSize(gpu, adapter.info);
-  const workgroupBytes = gpu.limits.maxComputeWorkgroupStorageSize;
-  const usual = { ...profiles[isSoftware(adapter) ? 'software' : 'hardware'], subgroup, workgroupBytes };
+  const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage } = gpu.limits;
+  const f16 = gpu.features.has('shader-f16');
+  const kind = isSoftware(adapter)
+    ? profiles.software
+    : { ...profiles.hardware, foreachBuffers: maxStorageBuffersPerShaderStage };
+  const usual = { ...kind, subgroup, f16, workgroupBytes };
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
 }
 
-/** Host data as the 32-bit elements of `dtype`. */
-function elementsOf(dtype: DType, data: TypedArray): Float32Array | Int32Array | Uint32Array {
+/** Host data as the elements of `dtype` in memory; halves in whole words, as WebGPU copies them. */
+function elementsOf(
+  dtype: DType,
+  data: TypedArray | Uint16Array,
+): Float32Array | Int32Array | Uint32Array | Uint16Array {
+  if (dtype === 'f16') {
+    const bits = data instanceof Uint16Array ? data : encodeF16(data);
+    if (bits.length % 2 === 0) return bits;
+    const whole = new Uint16Array(bits.length + 1);
+    whole.set(bits);
+    return whole;
+  }
   if (dtype === 'f32') return data instanceof Float32Array ? data : Float32Array.from(data);
   if (dtype === 'i32') return data instanceof Int32Array ? data : Int32Array.from(data);
   return data instanceof Uint32Array ? data : Uint32Array.from(data);
@@ -118,7 +134,7 @@ export class WebgpuDevice implements Device {
     this.memory.free(buffer);
   }
 
-  write(buffer: DeviceBuffer, data: TypedArray): void {
+  write(buffer: DeviceBuffer, data: TypedArray | Uint16Array): void {
     this.alive();
     const { gpu } = this.memory.blockOf(buffer);
     if (data.length !== buffer.length) {
@@ -139,8 +155,9 @@ export class WebgpuDevice implements Device {
   async read(buffer: DeviceBuffer): Promise<TypedArray> {
     this.alive();
     const { gpu } = this.memory.blockOf(buffer);
-    const result = emptyArray(buffer.dtype, buffer.length);
-    const bytes = Math.max(4, result.byteLength);
+    const result =
+      buffer.dtype === 'f16' ? new Uint16Array(buffer.length) : emptyArray(buffer.dtype, buffer.length);
+    const bytes = Math.max(4, Math.ceil(result.byteLength / 4) * 4);
     const staging = this.memory.takeStaging(bytes);
     try {
       await Promise.race([this.lostSignal, this.copyOut(gpu, staging.gpu, bytes)]);
@@ -157,7 +174,7 @@ export class WebgpuDevice implements Device {
     staging.gpu.unmap();
     this.memory.giveStaging(staging);
     if (failure) throw failure;
-    return result;
+    return result instanceof Uint16Array ? decodeF16(result) : result;
   }
 
   private copyOut(from: GPUBuffer, to: GPUBuffer, bytes: number): Promise<void> {

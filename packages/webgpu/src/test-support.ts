@@ -12,7 +12,12 @@ export async function softwareDevice(
 ): Promise<WebgpuDevice> {
   const { adapter, tried, owner } = await findAdapter('software');
   if (!adapter) throw new Error(`no software adapter: ${tried.join('; ')}`);
-  return openDevice(adapter, owner, ({ subgroup }) => ({ ...profiles[profile], subgroup, ...change }));
+  return openDevice(adapter, owner, ({ subgroup, f16 }) => ({
+    ...profiles[profile],
+    subgroup,
+    f16,
+    ...change,
+  }));
 }
 
 /** Runs launches on `tables` (host data by buffer number) and reads every buffer back. */

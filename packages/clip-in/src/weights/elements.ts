@@ -3,6 +3,8 @@
  * is an integer i32 or u32. Formats of whole files are the business of `safetensors.ts` and `torch-archive.ts`.
  */
 
+import { decodeF16 } from '@clipin/tensor';
+
 /** Element types of weight files, by safetensors' names, with their bytes. */
 export const ELEMENT_BYTES = {
   F64: 8,
@@ -23,14 +25,20 @@ export const ELEMENT_BYTES = {
 /** Element type of a tensor in a file. */
 export type FileDType = keyof typeof ELEMENT_BYTES;
 
-/** Element types that tensors are read as. */
-export type StoredDType = 'f32' | 'i32' | 'u32';
+/** Element types of tensors in checkpoints. */
+export type StoredDType = 'f32' | 'f16' | 'i32' | 'u32';
 
-/** Arrays that tensors are read into. */
-export type StoredData = Float32Array | Int32Array | Uint32Array;
+/** Arrays of stored elements; those of f16 are their bits. */
+export type StoredData = Float32Array | Uint16Array | Int32Array | Uint32Array;
+
+/** Element types that weights are read as, whatever the file has. */
+export type ReadDType = Exclude<StoredDType, 'f16'>;
+
+/** Arrays that weights are read into. */
+export type ReadData = Exclude<StoredData, Uint16Array>;
 
 /** What a file's element type is read as. */
-export const storedDType = (dtype: FileDType): StoredDType => {
+export const storedDType = (dtype: FileDType): ReadDType => {
   if (dtype === 'U32' || dtype === 'U64') return 'u32';
   return dtype.startsWith('F') || dtype === 'BF16' ? 'f32' : 'i32';
 };
@@ -41,7 +49,7 @@ export const storedDType = (dtype: FileDType): StoredDType => {
  * @param bytes - whole elements; copied only where the type changes
  * @throws RangeError for a 64-bit integer that 32 bits do not hold
  */
-export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>): StoredData {
+export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>): ReadData {
   const { buffer, byteOffset } = bytes;
   const count = bytes.length / ELEMENT_BYTES[dtype];
   if (byteOffset % ELEMENT_BYTES[dtype] !== 0) return decodeElements(dtype, bytes.slice());
@@ -55,7 +63,7 @@ export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>)
     case 'F64':
       return Float32Array.from(new Float64Array(buffer, byteOffset, count));
     case 'F16':
-      return widenHalves(new Uint16Array(buffer, byteOffset, count));
+      return decodeF16(new Uint16Array(buffer, byteOffset, count));
     case 'BF16':
       return widenBrainFloats(new Uint16Array(buffer, byteOffset, count));
     case 'I64':
@@ -74,29 +82,6 @@ export function decodeElements(dtype: FileDType, bytes: Uint8Array<ArrayBuffer>)
     default:
       return dtype satisfies never;
   }
-}
-
-/** The f32 bits of each of the 65,536 halves, made once. */
-let halves: Uint32Array | undefined;
-
-function widenHalves(values: Uint16Array): Float32Array {
-  halves ??= Uint32Array.from({ length: 1 << 16 }, (_, half) => bitsOfHalf(half));
-  const bits = new Uint32Array(values.length);
-  for (let i = 0; i < bits.length; i++) bits[i] = halves[values[i]!]!;
-  return new Float32Array(bits.buffer);
-}
-
-/** IEEE 754: 1 bit of sign, 5 of exponent with bias 15, 10 of fraction, into 1, 8 with bias 127, and 23. */
-function bitsOfHalf(half: number): number {
-  const sign = (half & 0x8000) << 16;
-  const exponent = (half >> 10) & 0x1f;
-  const fraction = half & 0x3ff;
-  if (exponent === 0x1f) return (sign | 0x7f800000 | (fraction << 13)) >>> 0;
-  if (exponent > 0) return (sign | ((exponent + 112) << 23) | (fraction << 13)) >>> 0;
-  if (fraction === 0) return sign >>> 0;
-  // A subnormal half is a normal f32: its leading one moves up to where it is implied.
-  const shift = Math.clz32(fraction) - 21;
-  return (sign | ((113 - shift) << 23) | (((fraction << shift) & 0x3ff) << 13)) >>> 0;
 }
 
 /** A bf16 is the upper half of an f32. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CLIP_PREPROCESS } from '@clipin/data';
-import { init, leaves, tensor } from '@clipin/tensor';
+import { defaultDevice, init, leaves, tensor } from '@clipin/tensor';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ModelConfig } from '../configurations';
 import { smallWorldCheckpoint } from '../pretrained';
@@ -76,6 +76,53 @@ describe('embeddings agree with PyTorch', () => {
     expect(difference(got.images, wanted.images.flat())).toBeLessThan(1e-5);
     expect(difference(got.texts, wanted.texts.flat())).toBeLessThan(1e-5);
     expect(got.logitScale).toBeCloseTo(wanted.logitScale, 5);
+  });
+});
+
+describe('weights in f16', () => {
+  it.each(Object.entries(layouts))('give the embeddings of %s', async (name, { path = name, ...options }) => {
+    const wanted = expected[name as keyof typeof expected];
+    const pretrained = await loadPretrained(fixture(path), { ...options, dtype: 'f16' });
+    for (const { tensor: x, path } of leaves(pretrained.params))
+      expect(x.dtype, path).toBe(x.rank >= 2 ? 'f16' : 'f32');
+    const got = await embeddings(pretrained, wanted);
+    // Of files in half precision exactly those; else a weight moves by up to 2^-12 of itself.
+    const close = name === 'hugging-face-f16-sharded' || name === 'openai-f16' ? 1e-5 : 2e-3;
+    expect(difference(got.images, wanted.images.flat())).toBeLessThan(close);
+    expect(difference(got.texts, wanted.texts.flat())).toBeLessThan(close);
+  });
+
+  it('take half the memory, and are known as the same weights if no bit was lost', async () => {
+    const path = fixture('openai-f16.pt');
+    const bytes = ({ params }: PretrainedModel) =>
+      leaves(params).reduce((sum, { tensor: x }) => sum + x.size * (x.dtype === 'f16' ? 2 : 4), 0);
+    const device = defaultDevice();
+    const before = device.memory.bytes;
+    const half = await loadPretrained(path, { dtype: 'f16' });
+    const between = device.memory.bytes;
+    const whole = await loadPretrained(path);
+    // Beside the parameters, the keys of a template that is never computed.
+    expect(Math.abs(between - before - bytes(half))).toBeLessThan(100);
+    expect(Math.abs(device.memory.bytes - between - bytes(whole))).toBeLessThan(100);
+    expect(bytes(half) / bytes(whole)).toBeLessThan(0.6);
+    expect(half.fingerprint).toBe(whole.fingerprint);
+    const narrowed = await loadPretrained(fixture('hugging-face-f32'), { dtype: 'f16' });
+    expect(narrowed.fingerprint).not.toBe((await loadPretrained(fixture('hugging-face-f32'))).fingerprint);
+  });
+
+  it('are saved as f32, and taken for images of another size', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'half-'));
+    const half = await loadPretrained(fixture('hugging-face-f32'), { dtype: 'f16' });
+    await saveHuggingFace(folder, half);
+    const again = await loadPretrained(folder);
+    expect(again.fingerprint).toBe(half.fingerprint);
+    await rm(folder, { recursive: true });
+    const larger = await loadPretrained(fixture('hugging-face-f32'), { dtype: 'f16', imageSize: 12 });
+    expect(larger.params.image.positions.dtype).toBe('f16');
+    const saved = await loadPretrained(smallWorldCheckpoint, { dtype: 'f16' });
+    expect(new Set(leaves(saved.params).map(({ tensor: x }) => x.dtype))).toEqual(new Set(['f16', 'f32']));
+    const wrong = { dtype: 'bf16' as 'f16' };
+    await expect(loadPretrained(smallWorldCheckpoint, wrong)).rejects.toThrow("'f32' and 'f16' would fit");
   });
 });
 

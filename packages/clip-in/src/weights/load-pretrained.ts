@@ -9,6 +9,7 @@ import { configurations, type ModelConfig, type ModelName } from '../configurati
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
 import { loadModel, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
+import { halveWeights, type WeightDType } from './half-weights';
 import { fetchFromHub, type HubOptions, isHubId } from './hub';
 import { placeTowers, type TowerDevices } from './place-towers';
 import { digestOfParams, readParams } from './read-params';
@@ -38,6 +39,11 @@ export interface LoadPretrainedOptions extends HubOptions {
   readonly config?: ModelName | ModelConfig;
   /** Side of the images, if not the model's own: the positions are resized, bicubic with antialias as in open_clip. */
   readonly imageSize?: number;
+  /**
+   * Element type of the weights on the device. `f16`: matrices and tables in half precision, half the memory, computed with in
+   * f32; of files in half precision not a bit is lost. Default: f32.
+   */
+  readonly dtype?: WeightDType;
   /** Devices of the towers; the logit scale is on the text's. Default: the default device for both, if it has room for them. */
   readonly devices?: TowerDevices;
   /**
@@ -57,15 +63,18 @@ export interface LoadPretrainedOptions extends HubOptions {
  */
 export async function loadPretrained(
   source: string,
-  { config, imageSize, devices, another, ...hub }: LoadPretrainedOptions = {},
+  { config, imageSize, dtype = 'f32', devices, another, ...hub }: LoadPretrainedOptions = {},
 ): Promise<PretrainedModel> {
   const given = typeof config === 'string' ? named(config) : config;
-  const loaded = await loadFrom(source, given, { devices, another }, hub);
+  if (dtype !== 'f32' && dtype !== 'f16')
+    throw new TypeError(`loadPretrained: dtype is '${dtype}'; 'f32' and 'f16' would fit`);
+  const loaded = await loadFrom(source, given, { devices, another, dtype }, hub);
   return imageSize === undefined ? loaded : withImageSize(loaded, imageSize);
 }
 
-/** Where towers go: where the caller says, or where there is room. */
+/** Where towers go, where the caller says or where there is room, and as what. */
 interface Placing {
+  readonly dtype: WeightDType;
   readonly devices: TowerDevices | undefined;
   readonly another: (() => Promise<Device>) | undefined;
 }
@@ -77,7 +86,9 @@ async function loadFrom(
   hub: HubOptions,
 ): Promise<PretrainedModel> {
   if (await exists(source)) {
-    return (await isSavedModel(source)) ? loadSaved(source) : loadPublished(source, given, placing);
+    return (await isSavedModel(source))
+      ? loadSaved(source, placing.dtype)
+      : loadPublished(source, given, placing);
   }
   if (!isHubId(source)) {
     throw new Error(`${source}: there is no such file or folder, and it is no id on the hub, owner/name`);
@@ -115,8 +126,9 @@ const nameOf = (path: string): string => basename(resolve(path));
 const isSavedModel = async (path: string): Promise<boolean> =>
   (await exists(join(path, 'checkpoint.json'))) || exists(join(path, 'latest'));
 
-async function loadSaved(path: string): Promise<PretrainedModel> {
-  const { model, params, vocabulary } = await loadModel(path);
+async function loadSaved(path: string, dtype: WeightDType): Promise<PretrainedModel> {
+  const { model, params: saved, vocabulary } = await loadModel(path);
+  const params = dtype === 'f16' ? halveWeights(saved) : saved;
   return {
     model,
     params,
@@ -135,8 +147,9 @@ async function loadPublished(
   const { source, naming, config, assumptions, ...prepared } = await describeModel(path, given);
   const model = dualEncoder(config);
   try {
-    const devices = placing.devices ?? (await placeTowers(model, defaultDevice(), placing.another));
-    const { params, digest } = await readParams(source, naming, templateOf(model, devices));
+    const { dtype, another } = placing;
+    const devices = placing.devices ?? (await placeTowers(model, defaultDevice(), another, undefined, dtype));
+    const { params, digest } = await readParams(source, naming, templateOf(model, devices), dtype);
     return {
       model,
       params,
@@ -170,7 +183,11 @@ function withImageSize(loaded: PretrainedModel, imageSize: number): PretrainedMo
   const positions =
     from === to
       ? params.image.positions
-      : evaluate(resizePositions(params.image.positions, { from: [from, from], to: [to, to] }));
+      : evaluate(
+          resizePositions(params.image.positions, { from: [from, from], to: [to, to] }).cast(
+            params.image.positions.dtype,
+          ),
+        );
   return {
     ...loaded,
     model: dualEncoder(config),

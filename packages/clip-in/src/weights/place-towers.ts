@@ -2,9 +2,9 @@
  * On which devices the towers of a model go. A wasm device holds 4 GiB, because its memory has addresses of 32 bits; a model of
  * a billion parameters needs one for each tower. Decided from the configuration, before any weight is read.
  */
-import { countParameters } from '@clipin/nn';
 import { type Device, randomKey } from '@clipin/tensor';
 import type { DualEncoder } from '../model';
+import { bytesOfParams, type WeightDType } from './half-weights';
 
 /** A device for each tower. */
 export interface TowerDevices {
@@ -20,6 +20,7 @@ const roomOf = ({ kind }: Device): number => (kind === 'wasm' ? 3.5 * 2 ** 30 : 
  *
  * @param another - starts one more device like the given one
  * @param room - bytes of parameters that a device has room for. Default: 3.5 GiB on wasm, no limit elsewhere
+ * @param weights - element type of the weights
  * @throws RangeError with the sizes when a tower does not fit a device, or when both do not fit one and there is no other
  */
 export async function placeTowers(
@@ -27,9 +28,13 @@ export async function placeTowers(
   device: Device,
   another?: () => Promise<Device>,
   room = roomOf(device),
+  weights: WeightDType = 'f32',
 ): Promise<TowerDevices> {
   const key = randomKey(0, { device });
-  const bytes = { image: 4 * countParameters(image.init(key)), text: 4 * countParameters(text.init(key)) };
+  const bytes = {
+    image: bytesOfParams(image.init(key), weights),
+    text: bytesOfParams(text.init(key), weights),
+  };
   for (const [tower, size] of Object.entries(bytes)) {
     if (size > room) {
       throw new RangeError(
@@ -41,7 +46,8 @@ export async function placeTowers(
   if (another) return { image: device, text: await another() };
   throw new RangeError(
     `the towers have ${gigabytes(bytes.image)} and ${gigabytes(bytes.text)} of parameters, and a ${device.kind} device has room for ` +
-      `${gigabytes(room)}; each needs one of its own: loadPretrained(source, { another: startDevice })`,
+      `${gigabytes(room)}; each needs one of its own: loadPretrained(source, { another: startDevice })` +
+      (weights === 'f32' ? ", or half the memory: { dtype: 'f16' }" : ''),
   );
 }
 

@@ -1,6 +1,7 @@
 /** Parameters out of a source of tensors, one tensor after another, so that the file is never whole in memory. */
 import { createHash } from 'node:crypto';
-import { evaluate, leaves, type Tensor, tensor, withLeaves } from '@clipin/tensor';
+import { decodeF16, encodeF16, evaluate, leaves, type Tensor, tensor, withLeaves } from '@clipin/tensor';
+import { parameterDType, type WeightDType } from './half-weights';
 import { toOurs } from './layouts';
 import { checkPlacements, type Naming, placements } from './naming';
 import type { StoredTensor } from './safetensors';
@@ -9,7 +10,7 @@ import type { TensorSource } from './tensor-source';
 /** Parameters and a digest of them. */
 export interface ReadParams<T> {
   readonly params: T;
-  /** SHA-256 of paths and values: the same for the same weights, whatever file they came from. */
+  /** SHA-256 of paths and values: the same for the same weights, whatever file they came from and whatever type they have. */
   readonly digest: string;
 }
 
@@ -17,12 +18,14 @@ export interface ReadParams<T> {
  * Reads the parameters of a model.
  *
  * @param template - a tree of the right shapes; its own values are not computed
+ * @param weights - what matrices and tables become
  * @throws Error naming the file and listing all tensors that are missing, left over, or of another shape
  */
 export async function readParams<T>(
   source: TensorSource,
   naming: Naming,
   template: T,
+  weights: WeightDType,
 ): Promise<ReadParams<T>> {
   const wanted = placements(naming, template);
   checkPlacements(naming, wanted, source);
@@ -33,8 +36,9 @@ export async function readParams<T>(
     const length = data.length / parts.length;
     parts.forEach(({ path, tensor: like }, i) => {
       const values = toOurs(layout, data.subarray(i * length, (i + 1) * length), like.shape);
-      tensors.set(path, tensor(values, like.shape, { device: like.device }));
-      digests.set(path, digestOf(values));
+      const halves = parameterDType(like, weights) === 'f16' ? encodeF16(values) : undefined;
+      tensors.set(path, tensor(halves ?? values, like.shape, { device: like.device }));
+      digests.set(path, digestOf(halves ? decodeF16(halves) : values));
     });
   }
   const order = leaves(template).map(({ path }) => path);

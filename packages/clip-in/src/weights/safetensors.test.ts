@@ -65,7 +65,7 @@ describe('writing', () => {
 
   it('gives back any tensors, bit for bit', async () => {
     const stored: fc.Arbitrary<StoredTensor> = fc
-      .tuple(fc.array(fc.nat(4), { maxLength: 4 }), fc.constantFrom('f32', 'i32', 'u32'), fc.integer())
+      .tuple(fc.array(fc.nat(4), { maxLength: 4 }), fc.constantFrom('f32', 'f16', 'i32', 'u32'), fc.integer())
       .map(([shape, dtype, seed]) => {
         const elements = shape.reduce((a, b) => a * b, 1);
         const bits = Uint32Array.from(
@@ -73,6 +73,7 @@ describe('writing', () => {
           (_, i) => Math.imul(seed + i, 0x9e3779b1) & 0xff7fffff,
         );
         if (dtype === 'u32') return { dtype, shape, data: bits };
+        if (dtype === 'f16') return { dtype, shape, data: Uint16Array.from(bits) };
         return dtype === 'i32'
           ? { dtype, shape, data: new Int32Array(bits.buffer) }
           : { dtype: 'f32' as const, shape, data: new Float32Array(bits.buffer) };
@@ -103,6 +104,9 @@ describe('writing', () => {
     const wrong = (stored: StoredTensor) => writeSafetensors(file, { w: stored });
     await expect(wrong({ dtype: 'f32', shape: [2], data: Int32Array.of(1, 2) })).rejects.toThrow(
       '"w" is f32, so it needs a Float32Array, not a Int32Array',
+    );
+    await expect(wrong({ dtype: 'f16', shape: [1], data: Float32Array.of(1) })).rejects.toThrow(
+      '"w" is f16, so it needs a Uint16Array, not a Float32Array',
     );
     await expect(wrong({ dtype: 'f32', shape: [2, 2], data: Float32Array.of(1) })).rejects.toThrow(
       '"w" of shape [2, 2] needs 4 elements, got 1',

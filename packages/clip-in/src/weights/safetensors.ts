@@ -23,14 +23,14 @@ export type { StoredData, StoredDType } from './elements';
 export interface StoredTensor {
   readonly dtype: StoredDType;
   readonly shape: readonly number[];
-  /** Elements in row-major order, of the array type that belongs to the dtype. */
+  /** Elements in row-major order, of the array type that belongs to the dtype; of f16 the bits, in a Uint16Array. */
   readonly data: StoredData;
 }
 
 /** Tensors by name, such as `params.image.blocks.0.attention.query`. */
 export type TensorRecord = Readonly<Record<string, StoredTensor>>;
 
-const ARRAYS = { f32: Float32Array, i32: Int32Array, u32: Uint32Array } as const;
+const ARRAYS = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array } as const;
 const LENGTH_BYTES = 8;
 /** The reference implementation refuses longer headers too. */
 const HEADER_LIMIT = 100_000_000;
@@ -143,7 +143,7 @@ export async function openSafetensors(file: string): Promise<SafetensorsFile> {
 }
 
 /**
- * Reads all tensors of a file, in f32, i32 or u32.
+ * Reads all tensors of a file, in f32, i32 or u32, and f16 as it is: what `writeSafetensors` wrote comes back.
  *
  * @param expected - size and digest as {@link writeSafetensors} gave them; checked when given
  * @throws Error as {@link openSafetensors} does, and for other bytes than were written
@@ -163,7 +163,7 @@ export async function readSafetensors(file: string, expected?: WrittenFile): Pro
     for (const entry of entries) {
       const bytes = await readAt(handle, dataStart + entry.start, byteLength(entry), file);
       digest.update(bytes);
-      found.push([entry.name, decode(entry, bytes, file)]);
+      found.push([entry.name, entry.dtype === 'F16' ? halves(entry, bytes) : decode(entry, bytes, file)]);
     }
     const sha256 = digest.digest('hex');
     if (expected && sha256 !== expected.sha256) {
@@ -324,6 +324,13 @@ function decode({ name, dtype, shape }: Entry, bytes: Uint8Array<ArrayBuffer>, f
     throw new Error(`${file}: "${name}": ${messageOf(cause)}`, { cause });
   }
 }
+
+/** The bits of a tensor of f16. */
+const halves = ({ shape }: Entry, bytes: Uint8Array<ArrayBuffer>): StoredTensor => ({
+  dtype: 'f16',
+  shape,
+  data: new Uint16Array(bytes.slice().buffer),
+});
 
 const sizeOf = (shape: readonly number[]): number => shape.reduce((product, side) => product * side, 1);
 

@@ -6,7 +6,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { type Entry, fromFdPromise, type ZipFile } from 'yauzl';
 import { messageOf } from '../thrown';
 import { readAt } from './bytes';
-import { decodeElements, ELEMENT_BYTES, type StoredData, storedDType } from './elements';
+import { decodeElements, ELEMENT_BYTES, type ReadData, storedDType } from './elements';
 import type { StoredTensor, TensorInfo } from './safetensors';
 import type { TensorSource } from './tensor-source';
 import { type TorchTensor, unpickleTensors } from './torch-pickle';
@@ -118,7 +118,7 @@ function isDense(shape: readonly number[], stride: readonly number[]): boolean {
 }
 
 /** Elements at strides, in order. */
-function gather(seen: StoredData, shape: readonly number[], stride: readonly number[]): StoredData {
+function gather(seen: ReadData, shape: readonly number[], stride: readonly number[]): ReadData {
   const elements = shape.reduce((product, side) => product * side, 1);
   const result =
     seen instanceof Float32Array

@@ -149,8 +149,8 @@ function buildRoutine(call: Call, draft: Draft): Kernel {
     draft.inputs.push(...inputs.map((input) => contiguousBase(input, draft)));
     return {
       kind: 'scatterAdd',
-      dtype: exclude(updates.dtype, 'bool'),
-      indices: exclude(exclude(indices.dtype, 'bool'), 'f32'),
+      dtype: exclude(exclude(updates.dtype, 'bool'), 'f16'),
+      indices: exclude(exclude(exclude(indices.dtype, 'bool'), 'f32'), 'f16'),
       batch: sizeOf(indices.shape.slice(0, routine.batchDims)),
       rows: routine.rows,
       count: sizeOf(indices.shape.slice(routine.batchDims)),

@@ -2,20 +2,11 @@
  * The memory plan of a schedule: which buffer each node lives in. A buffer is used again as soon as its last reader is
  * done; elementwise kernels write over an input that nobody needs any more; donated inputs become outputs.
  */
-import {
-  type DType,
-  dtypes,
-  type Instruction,
-  type Kernel,
-  type Launch,
-  type Operand,
-  type Producer,
-  sizeOf,
-} from '@clipin/kernel';
+import { type DType, dtypes, type Launch, sizeOf } from '@clipin/kernel';
 import type { Node } from '../node';
 import type { Step } from './build';
 import { isLeaf } from './graph';
-import { readsOwnElement } from './own-element';
+import { inputsBeside, mayOverwrite } from './overwrite';
 
 /** Size of a buffer that a plan needs. */
 export interface Slot {
@@ -43,20 +34,6 @@ export interface Plan {
 const slotsTried = 64;
 
 const bytesOf = ({ dtype }: { readonly dtype: DType }): number => dtypes[dtype].bytes;
-
-/** Whether `kernel` reads input `number` only at the element that it writes next. */
-function mayOverwrite(kernel: Kernel, number: number): boolean {
-  if (kernel.kind !== 'loop' && kernel.kind !== 'row' && kernel.kind !== 'matmul') return false;
-  const loadsIt = (program: readonly Instruction[]) =>
-    program.some((step) => step.op === 'load' && step.input === number);
-  const reads = (operand: Operand | Producer) =>
-    'input' in operand ? operand.input === number : loadsIt(operand.program);
-  const elsewhere =
-    kernel.kind === 'matmul'
-      ? reads(kernel.a) || reads(kernel.b)
-      : kernel.kind === 'loop' && loadsIt(kernel.reduction?.program ?? []);
-  return !elsewhere && readsOwnElement(kernel, (input) => input === number);
-}
 
 /**
  * Plans the buffers of a schedule.
@@ -135,17 +112,20 @@ export function planMemory(
 
   /** An input of this step that ends here and that the output may take over. */
   const inherit = (
-    { kernel, inputs }: Step,
+    step: Step,
     time: number,
-    node: Node,
+    output: number,
     taken: ReadonlySet<number>,
   ): number | undefined => {
+    const node = step.outputs[output] as Node;
+    const [first, end] = inputsBeside(step, output);
+    const inputs = step.inputs.slice(first, end);
     const mayInherit = (input: Node, number: number): boolean => {
       const position = positions.get(input) as number;
       const isScratch = position >= externals.length && !outlives.has(input);
       const mayTake = isScratch ? !outlives.has(node) : donated.has(input) && outlives.has(node);
       const ends = lastUse.get(input) === time && !taken.has(position);
-      return mayTake && ends && fitsExactly(position, node) && mayOverwrite(kernel, number);
+      return mayTake && ends && fitsExactly(position, node) && mayOverwrite(step, first + number);
     };
     const own = inputs.findIndex(
       (input, number) => input === successors.get(node) && mayInherit(input, number),
@@ -166,8 +146,8 @@ export function planMemory(
   const launches = steps.map((step, time): Launch => {
     const inputs = step.inputs.map(positionOf);
     const inherited = new Set<number>();
-    const outputs = step.outputs.map((node) => {
-      const heir = inherit(step, time, node, inherited);
+    const outputs = step.outputs.map((node, output) => {
+      const heir = inherit(step, time, output, inherited);
       if (heir !== undefined) inherited.add(heir);
       const position = heir ?? place(node);
       positions.set(node, position);
@@ -213,15 +193,16 @@ function mostAlive(
   outlives: (node: Node) => boolean,
   inLeaf: (node: Node) => boolean,
 ): number {
-  const sizeAt = (node: Node) => (inLeaf(node) ? 0 : 4 * sizeOf(node.shape));
+  const sizeAt = (node: Node) => (inLeaf(node) ? 0 : bytesOf(node) * sizeOf(node.shape));
   let [alive, most] = [0, 0];
-  steps.forEach(({ kernel, inputs, outputs }, time) => {
+  steps.forEach((step, time) => {
+    const { inputs, outputs } = step;
     const ends = [...new Set([...inputs, ...outputs])].filter(
       (node) => !isLeaf(node) && !outlives(node) && (lastUse.get(node) ?? time) === time,
     );
     const made = outputs.reduce((sum, node) => sum + sizeAt(node), 0);
     const gone = ends.reduce((sum, node) => sum + sizeAt(node), 0);
-    const overwritten = inputs.filter((node, number) => ends.includes(node) && mayOverwrite(kernel, number));
+    const overwritten = inputs.filter((node, number) => ends.includes(node) && mayOverwrite(step, number));
     // An output in the place of an input that ends here takes nothing.
     const shared = Math.min(
       made,

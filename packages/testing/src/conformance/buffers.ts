@@ -1,9 +1,10 @@
 /** Buffers: contents, errors, counters. */
-import type { Device, DType, TypedArray } from '@clipin/kernel';
+import { type Device, type DType, decodeF16, type TypedArray } from '@clipin/kernel';
 import { expect } from 'vitest';
 
 const samples: Record<DType, TypedArray> = {
   f32: Float32Array.of(0, 1.5, -2.25, 3e38, 1e-30),
+  f16: Float32Array.of(0, 1.5, -2.25, 65504, 2 ** -24),
   i32: Int32Array.of(0, -1, 2 ** 31 - 1, -(2 ** 31)),
   u32: Uint32Array.of(0, 1, 2 ** 32 - 1),
   bool: Uint32Array.of(1, 0, 1),
@@ -26,6 +27,27 @@ export async function checkRoundTrips(device: Device): Promise<void> {
   device.write(buffer, Float64Array.of(0.5, -3));
   expect([...(await device.read(buffer))]).toEqual([0.5, -3]);
   device.free(buffer);
+  await checkHalves(device);
+}
+
+/** Every half is read as its number, whether its bits were written or the number; other numbers are rounded. */
+async function checkHalves(device: Device): Promise<void> {
+  const bits = Uint16Array.from({ length: 1 << 16 }, (_, half) => half);
+  const numbers = decodeF16(bits);
+  const buffer = device.allocate('f16', bits.length);
+  for (const data of [bits, numbers, Float64Array.from(numbers)]) {
+    device.write(buffer, new Float32Array(bits.length));
+    device.write(buffer, data);
+    const values = await device.read(buffer);
+    const wrong = numbers.findIndex((number, half) => !Object.is(values[half], number));
+    expect(wrong, `half ${wrong} was read as ${values[wrong]}`).toBe(-1);
+  }
+  device.free(buffer);
+  const odd = device.allocate('f16', 3);
+  device.write(odd, Float64Array.of(1 + 2 ** -11 + 2 ** -40, 65520, 1 + 2 ** -11));
+  expect([...(await device.read(odd))]).toEqual([1 + 2 ** -10, Infinity, 1]);
+  expect(() => device.write(odd, new Uint16Array(2))).toThrow(/3[\s\S]*2|2[\s\S]*3/);
+  device.free(odd);
 }
 
 /** The array given to `write` may be used for something else as soon as `write` returns. */

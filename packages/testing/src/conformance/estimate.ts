@@ -8,11 +8,11 @@
  * - values on a grid (multiples of `step`, at most 2²⁴ of them) are sums and products without rounding, so results
  *   must be equal to the bit, in whatever order a device adds;
  * - a sum of n values, in any order, is off by at most `n · u · Σ|value|`;
- * - operations with jumps (floor, comparisons, casts to integers) are only given values without error.
+ * - operations with jumps (floor, comparisons, casts to integers and to f16) are only given values without error.
  *
  * What cannot be bounded well, an operation outside its domain say, has no estimate and is not generated.
  */
-import { type DType, dtypes, type ReduceOp, type ScalarOp } from '@clipin/kernel';
+import { type DType, dtypes, type ReduceOp, roundToF16, type ScalarOp } from '@clipin/kernel';
 
 /** Rounding unit of f32: half the distance from 1 to the next value. */
 export const u = 2 ** -24;
@@ -135,11 +135,13 @@ function estimateInteger(op: ScalarOp, dtype: DType, a: Estimate, b: Estimate): 
 }
 
 function estimateCast(from: DType, to: DType, a: Estimate): Estimate | undefined {
-  if (to === from) return a;
+  if (to === from || (from === 'f16' && to === 'f32')) return a;
   if (to === 'f32') return rounded(a.low, a.high, 0, 1, 2);
   if (a.error > 0) return undefined;
+  // Halves are coarser or finer than the step, and both are powers of two.
+  if (to === 'f16') return { ...a, low: roundToF16(a.low), high: roundToF16(a.high) };
   const { low, high } = anyInteger(to);
-  if (from !== 'f32' && (a.low < low || a.high > high)) return anyInteger(to);
+  if (dtypes[from].kind !== 'float' && (a.low < low || a.high > high)) return anyInteger(to);
   const clamp = (value: number) => Math.min(high, Math.max(low, Math.trunc(value)));
   return to === 'bool' ? anyInteger('bool') : { low: clamp(a.low), high: clamp(a.high), error: 0, step: 1 };
 }
@@ -196,6 +198,7 @@ export function estimateFold(
   count: number,
 ): Estimate | undefined {
   if (dtype === 'bool') return op === 'max' || op === 'min' ? anyInteger(dtype) : undefined;
+  if (dtype === 'f16') return undefined;
   if (dtype !== 'f32') return anyInteger(dtype);
   if (op === 'max' || op === 'min') return count > 0 ? value : undefined;
   if (op === 'sum') {

@@ -37,7 +37,9 @@ async function fold(device: Device, op: ReduceOp, dtype: DType, columns: number,
 
 /** Empty folds give the value they start from; a NaN anywhere in a row, and only there, makes the extreme NaN. */
 export async function checkExtremes(device: Device, ieee: boolean): Promise<void> {
-  for (const dtype of (Object.keys(dtypes) as DType[]).filter((dtype) => ieee || dtype !== 'f32')) {
+  for (const dtype of (Object.keys(dtypes) as DType[]).filter(
+    (dtype) => dtype !== 'f16' && (ieee || dtype !== 'f32'),
+  )) {
     const { lowest, highest } = dtypes[dtype];
     expect(await fold(device, 'max', dtype, 0, [])).toEqual([lowest, lowest, lowest]);
     expect(await fold(device, 'min', dtype, 0, [])).toEqual([highest, highest, highest]);

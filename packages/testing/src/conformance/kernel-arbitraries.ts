@@ -11,6 +11,7 @@ import {
 import fc from 'fast-check';
 import { type Estimate, estimateFold, estimateMatmul } from './estimate';
 import {
+  append,
   type Draft,
   draftProgram,
   type Inputs,
@@ -147,8 +148,16 @@ export const reductionCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
       return caseOf(kernel, inputs, outputsOf(draft, stores, sizeOf(outer)), targets);
     });
 
+interface Fold {
+  readonly op: ReduceOp;
+  readonly dtype: DType;
+  readonly estimate: Estimate;
+  readonly program: readonly Instruction[];
+}
+
 /** The fold asked for, of the last value that it can fold; else the sum, or for truth values the maximum. */
-export function foldOf(op: ReduceOp, { program, estimates }: Draft, count: number) {
+export function foldOf(op: ReduceOp, draft: Draft, count: number): Fold {
+  const { program, estimates } = draft;
   for (const tried of [op, 'sum', 'max'] as const) {
     for (let end = program.length; end > 0; end--) {
       const { dtype } = program[end - 1] as Instruction;
@@ -156,9 +165,14 @@ export function foldOf(op: ReduceOp, { program, estimates }: Draft, count: numbe
       if (estimate) return { op: tried, dtype, estimate, program: program.slice(0, end) };
     }
   }
-  throw new Error('every program starts with a value that can be folded');
+  // Nothing but halves: the last of them is widened.
+  const last = program.length - 1;
+  if (program[last]?.dtype !== 'f16') throw new Error('every program starts with a value that can be folded');
+  append(draft, { op: 'cast', dtype: 'f32', args: [last] }, estimates[last] as Estimate);
+  return foldOf(op, draft, count);
 }
 
+const operandTypes = fc.constantFrom('f32', 'f16');
 const matrixSizes = fc.constantFrom(0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65);
 
 /** How an operand is made: a view of a buffer, or a program. */
@@ -186,12 +200,11 @@ function operandForms(
   inputs: Inputs,
   axes: readonly number[],
   { movements, producer }: OperandPick,
-  seed: number,
-  real: boolean,
+  { dtype, seed, real }: { readonly dtype: DType; readonly seed: number; readonly real: boolean },
 ): readonly { readonly operand: Operand | Producer; readonly estimate: Estimate }[] {
   if (!producer) {
     const { index, length } = viewOf(axes, movements);
-    const { plan, estimate } = randomBuffer('f32', length, seed, real);
+    const { plan, estimate } = randomBuffer(dtype, length, seed, real);
     return [{ operand: { input: inputs.push(plan) - 1, index }, estimate }];
   }
   // The first leaf is a value that any product can take.
@@ -225,17 +238,18 @@ export const matmulCases = (inPlace = false, producers = false): fc.Arbitrary<Ke
       n: matrixSizes,
       k: matrixSizes,
       real: fc.boolean(),
+      types: fc.tuple(operandTypes, operandTypes),
       seed: fc.nat(1000),
       left: operandPicks(producers),
       right: operandPicks(producers),
       body: bodies(inPlace ? 1 : 0),
     })
-    .map(({ batch: wanted, m, n, k, real, seed, left, right, body }) => {
+    .map(({ batch: wanted, m, n, k, real, types, seed, left, right, body }) => {
       const batch = sizeOf(wanted) * m * n * k > 60_000 ? wanted.map((size) => Math.min(1, size)) : wanted;
       const inputs: Inputs = [];
       const forms = {
-        a: operandForms(inputs, [...batch, m, k], left, seed, real),
-        b: operandForms(inputs, [...batch, k, n], right, seed + 1, real),
+        a: operandForms(inputs, [...batch, m, k], left, { dtype: types[0], seed, real }),
+        b: operandForms(inputs, [...batch, k, n], right, { dtype: types[1], seed: seed + 1, real }),
       };
       const { a, b, estimate } = productOf(forms, k);
       const outer = [...batch, m, n];

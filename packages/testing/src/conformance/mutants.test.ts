@@ -177,5 +177,5 @@ test.each<[string, keyof typeof families, Device]>([
   const reference = createReferenceDevice();
   const arbitrary = families[family] as fc.Arbitrary<KernelCase>;
   const property = fc.asyncProperty(arbitrary, (example) => checkCase(device, reference, example));
-  await expect(checkProperty(property, { numRuns: 60, endOnFailure: true })).rejects.toThrow();
+  await expect(checkProperty(property, { numRuns: 100, endOnFailure: true })).rejects.toThrow();
 });

@@ -4,7 +4,7 @@
  * fast-check draws plain numbers (`LeafPick`, `StepPick`); `draft` turns them into instructions, each time taking the
  * next operation that fits the types and has an estimate. So every draw is a valid program, and shrinking works.
  */
-import { type DType, type Instruction, type ScalarOp, scalarOps, scalarResult } from '@clipin/kernel';
+import { type DType, dtypes, type Instruction, type ScalarOp, scalarOps, scalarResult } from '@clipin/kernel';
 import fc from 'fast-check';
 import { anyInteger, type Estimate, estimateScalar } from './estimate';
 import type { BufferPlan, Fill } from './run-case';
@@ -38,7 +38,7 @@ export type Inputs = BufferPlan[];
 /** With three outputs, what a GPU binds to one kernel by default: eight buffers. */
 const mostInputs = 5;
 
-const dtypeNames = fc.constantFrom<DType>('f32', 'f32', 'i32', 'u32', 'bool');
+const dtypeNames = fc.constantFrom<DType>('f32', 'f32', 'f32', 'f16', 'i32', 'u32', 'bool');
 
 /** Leaves with any views. */
 export const leaves = fc.record<LeafPick>({
@@ -65,12 +65,14 @@ export function randomBuffer(
 ): { readonly plan: BufferPlan; readonly estimate: Estimate } {
   const [low, high] = {
     f32: seed % 3 === 0 ? [0.5, 4] : [-4, 4],
+    f16: [-4, 4],
     i32: [-20, 20],
     u32: [0, 20],
     bool: [0, 1],
   }[dtype] as [number, number];
-  const kind: Fill['kind'] = dtype !== 'f32' ? 'integer' : real ? 'real' : 'grid';
-  const step = dtype !== 'f32' ? 1 : real ? 0 : 2 ** -3;
+  const float = dtypes[dtype].kind === 'float';
+  const kind: Fill['kind'] = !float ? 'integer' : real ? 'real' : 'grid';
+  const step = !float ? 1 : real ? 0 : 2 ** -3;
   return {
     plan: { dtype, length, fill: { kind, low, high, seed } },
     estimate: { low, high, error: 0, step },
@@ -90,8 +92,9 @@ export function append(draft: Draft, instruction: Instruction, estimate: Estimat
 }
 
 function constantLeaf(draft: Draft, { dtype, seed }: LeafPick): void {
-  const value = { f32: ((seed % 65) - 32) / 8, i32: (seed % 21) - 10, u32: seed % 21, bool: seed % 2 }[dtype];
-  const step = dtype === 'f32' ? 2 ** -3 : 1;
+  const eighths = ((seed % 65) - 32) / 8;
+  const value = { f32: eighths, f16: eighths, i32: (seed % 21) - 10, u32: seed % 21, bool: seed % 2 }[dtype];
+  const step = dtypes[dtype].kind === 'float' ? 2 ** -3 : 1;
   append(draft, { op: 'constant', dtype, value }, { low: value, high: value, error: 0, step });
 }
 
@@ -183,8 +186,9 @@ function tryStep(draft: Draft, op: ScalarOp, pick: StepPick): boolean {
   if (!args) return false;
   const types = args.map((arg) => typeOf(draft, arg));
   const from = types[types.length - 1] as DType;
-  if (!(scalarOps[op].kinds as readonly string[]).includes(kindOf(from))) return false;
-  if (op === 'bitcast' && pick.target === 'bool') return false;
+  if (!(scalarOps[op].kinds as readonly string[]).includes(dtypes[from].kind)) return false;
+  if (from === 'f16' && op !== 'cast' && op !== 'select') return false;
+  if (op === 'bitcast' && (pick.target === 'bool' || pick.target === 'f16')) return false;
   const dtype = scalarResult(op, types, pick.target);
   const estimates = args.map((arg) => draft.estimates[arg] as Estimate);
   const estimate = estimateScalar(op, from, dtype, estimates);
@@ -192,8 +196,6 @@ function tryStep(draft: Draft, op: ScalarOp, pick: StepPick): boolean {
   append(draft, { op, dtype, args }, estimate);
   return true;
 }
-
-const kindOf = (dtype: DType): string => (dtype === 'f32' ? 'float' : dtype === 'bool' ? 'bool' : 'int');
 
 /** Adds to a draft over `axes` what these picks make. */
 export function extendDraft(

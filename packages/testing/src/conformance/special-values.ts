@@ -16,13 +16,60 @@ import { runLaunches } from './run-case';
 const smallestNormal = 2 ** -126;
 const largest = Math.fround(3.4028234663852886e38);
 
+/** Numbers around which rounding to f16 decides: ties, the ends, the subnormal halves. */
+const aroundHalves = [
+  ...[
+    1 + 2 ** -11,
+    1 + 3 * 2 ** -11,
+    1 + 2 ** -11 + 2 ** -23,
+    2047.5,
+    2048.5,
+    2049,
+    65504,
+    65519.99,
+    65520,
+    65536,
+  ],
+  ...[
+    2 ** -14,
+    2 ** -14 - 2 ** -25,
+    2 ** -14 - 2 ** -24,
+    2 ** -24,
+    2 ** -25,
+    2 ** -25 + 2 ** -40,
+    3 * 2 ** -25,
+  ],
+].map(Math.fround);
+
 const values: Record<DType, readonly number[]> = {
   f32: [
     ...[0, -0, 1, -1, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 0.1, 3, -7, 20, 88, -88, 100, -104].map(Math.fround),
     ...[1e-20, 1e-40, -1e-40, smallestNormal, 2 ** 24 + 2, -(2 ** 31), 2 ** 31, 3e9, -3e9, 2 ** 32].map(
       Math.fround,
     ),
+    ...[...aroundHalves, ...aroundHalves.map((value) => -value)],
     ...[largest, -largest, Infinity, -Infinity, NaN],
+  ],
+  f16: [
+    ...[
+      0,
+      -0,
+      1,
+      -1,
+      0.5,
+      -1.5,
+      2.5,
+      3,
+      -7,
+      0.0999755859375,
+      2050,
+      2 ** -14,
+      2 ** -24,
+      -3 * 2 ** -24,
+      65504,
+      -65504,
+    ],
+    ...[Infinity, -Infinity, NaN],
   ],
   i32: [0, 1, -1, 2, -2, 3, 7, -7, 31, 32, 33, -31, 65535, 65536, 2 ** 24 + 1, 2 ** 31 - 1, -(2 ** 31)],
   u32: [0, 1, 2, 3, 7, 31, 32, 33, 65535, 65536, 2 ** 24 + 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1],
@@ -41,9 +88,10 @@ const kindOf = (dtype: DType): string => dtypes[dtype].kind;
 function typedOps(arity: number, from: DType): Typed[] {
   return (Object.keys(scalarOps) as ScalarOp[]).flatMap((op): Typed[] => {
     const { arity: wanted, kinds, result } = scalarOps[op];
+    if (from === 'f16' && op !== 'cast' && op !== 'select') return [];
     if (wanted !== arity || !(kinds as readonly string[]).includes(kindOf(from))) return [];
     if (result !== 'target') return [{ op, from, to: result === 'bool' ? 'bool' : from }];
-    const targets: DType[] = op === 'bitcast' ? ['f32', 'i32', 'u32'] : ['f32', 'i32', 'u32', 'bool'];
+    const targets: DType[] = op === 'bitcast' ? ['f32', 'i32', 'u32'] : (Object.keys(dtypes) as DType[]);
     return targets.map((to) => ({ op, from, to }));
   });
 }
@@ -73,7 +121,8 @@ function allowed(
   wanted: number,
   ieee: boolean,
 ): number | undefined {
-  const floats = [...(from === 'f32' ? args : []), ...(to === 'f32' ? [wanted] : [])];
+  const isFloat = (dtype: DType) => dtypes[dtype].kind === 'float';
+  const floats = [...(isFloat(from) ? args : []), ...(isFloat(to) ? [wanted] : [])];
   if (!ieee && !floats.every(isOrdinary)) return undefined;
   // The bits of a NaN are not promised anywhere, nor is the NaN that bits make.
   if (op === 'bitcast' && (Number.isNaN(args[0]) || Number.isNaN(wanted))) return undefined;
@@ -84,7 +133,7 @@ function allowed(
   // The square root and the quotient are rounded correctly by IEEE 754 machines, and a few units off on GPUs.
   if (op in functionError && !(op === 'sqrt' && ieee))
     return functionError[op as keyof typeof functionError](x, Math.abs(wanted)) + smallestNormal;
-  return !ieee && (op === 'divide' || op === 'cast') ? Math.abs(wanted) * 2 ** -22 : 0;
+  return !ieee && (op === 'divide' || (op === 'cast' && from !== 'f16')) ? Math.abs(wanted) * 2 ** -22 : 0;
 }
 
 /** Zeros of operations whose result's sign is a matter of its own are compared by value. */

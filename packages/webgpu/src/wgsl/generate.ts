@@ -1,7 +1,8 @@
 /** Tasks to dispatches: which file writes the code of which task. */
-import type { LoopKernel, MatmulKernel, RowKernel, ScatterAddKernel } from '@clipin/kernel';
+import type { ForeachKernel, LoopKernel, MatmulKernel, RowKernel, ScatterAddKernel } from '@clipin/kernel';
 import { flashBackwardCode } from './flash-backward-code';
 import { flashCode } from './flash-code';
+import { foreachCode } from './foreach-code';
 import { loopCode } from './loop-code';
 import type { Profile } from './profile';
 import { reductionCode } from './reduction-code';
@@ -21,6 +22,7 @@ function isEmpty({ kernel }: Task): boolean {
     const { batch, heads, queries, keys, of } = kernel;
     return [batch, heads, of === 'query' ? queries : keys].includes(0);
   }
+  if (kernel.kind === 'foreach') return kernel.lengths.length === 0;
   const axes =
     kernel.kind === 'loop' || kernel.kind === 'row'
       ? kernel.axes
@@ -31,8 +33,10 @@ function isEmpty({ kernel }: Task): boolean {
 }
 
 /** The dispatch of a task; none where there is nothing to do. */
-export function generate(task: Task, profile: Profile): Dispatch | undefined {
+export function generate(given: Task, profile: Profile): Dispatch | undefined {
+  const task = { ...given, f16: profile.f16 };
   if (isEmpty(task)) return undefined;
+  if (is<ForeachKernel>(task, 'foreach')) return foreachCode(task);
   if (is<MatmulKernel>(task, 'matmul')) {
     return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task, profile);
   }

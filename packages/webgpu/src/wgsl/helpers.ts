@@ -57,6 +57,45 @@ const helpers: Record<string, Helper> = {
   return select(select(inside, ${u}(0xffffffffu), x >= ${f}(4294967296.0)), ${u}(0u), is_nan${n}(x));
 }`,
   },
+  /** The nearest f32 that a half can hold, ties to even: by integers, since WGSL does not say how it rounds. */
+  round_half: {
+    text: ({ f, u, n }) =>
+      `fn round_half${n}(x: ${f}) -> ${f} {
+  let bits = bitcast<${u}>(x);
+  let size = bits & ${u}(0x7fffffffu);
+  let rounded = (size + ${u}(0xfffu) + ((size >> ${u}(13u)) & ${u}(1u))) & ${u}(0xffffe000u);
+  let normal = select(rounded, ${u}(0x7f800000u), rounded >= ${u}(0x47800000u));
+  let drop = min(${u}(126u) - min(size >> ${u}(23u), ${u}(126u)), ${u}(25u));
+  let digits = (size & ${u}(0x7fffffu)) | ${u}(0x800000u);
+  let kept = digits >> drop;
+  let up = (digits + ((${u}(1u) << drop) >> ${u}(1u)) - ${u}(1u) + (kept & ${u}(1u))) >> drop;
+  let small = bitcast<${u}>(${f}(up) * 5.9604644775390625e-8);
+  let number = select(normal, small, size < ${u}(0x38800000u));
+  let result = select(number, ${u}(0x7fc00000u), size > ${u}(0x7f800000u));
+  return bitcast<${f}>(result | (bits & ${u}(0x80000000u)));
+}`,
+  },
+  /** The bits of the half that an f32 is, if it is one. */
+  half_bits: {
+    text: ({ f, u, n }) =>
+      `fn half_bits${n}(x: ${f}) -> ${u} {
+  let bits = bitcast<${u}>(x);
+  let size = bits & ${u}(0x7fffffffu);
+  let normal = (size >> ${u}(13u)) - ${u}(0x1c000u);
+  let small = ${u}(bitcast<${f}>(min(size, ${u}(0x38800000u))) * 16777216.0);
+  let special = select(${u}(0x7c00u), ${u}(0x7e00u), size > ${u}(0x7f800000u));
+  let number = select(normal, small, size < ${u}(0x38800000u));
+  return select(number, special, size >= ${u}(0x47800000u)) | ((bits >> ${u}(16u)) & ${u}(0x8000u));
+}`,
+  },
+  half_of: {
+    text: () =>
+      'fn half_of_1(word: u32, at: u32) -> f32 { return unpack2x16float(word >> ((at & 1u) * 16u)).x; }',
+  },
+  halves_of: {
+    text: () =>
+      'fn halves_of_4(words: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)); }',
+  },
   // Builtin functions may turn NaN into numbers; training that diverges has to show.
   exp_nan: {
     needs: ['is_nan'],

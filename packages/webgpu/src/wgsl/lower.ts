@@ -17,17 +17,20 @@ import { contiguousStrides, mapAffines, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
 import { flashBackwardTasks, flashTasks } from './flash-tasks';
+import { foreachTasks } from './foreach-tasks';
 import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
 import { storeOperands } from './store-operands';
 import { type Lowered, outerAxes, type Task } from './task';
 import { piecesOfK } from './tiled-matmul-code';
+import { packHalves } from './unpacked-halves';
 
 /** The tasks of a launch. */
 export function lower(launch: Launch, profile: Profile): Lowered {
   const lowered = lowerKernel(launch, profile);
-  return profile.workgroupMemory ? lowered : packOperands(lowered);
+  const packed = profile.workgroupMemory ? lowered : packOperands(lowered);
+  return profile.f16 ? packed : packHalves(packed);
 }
 
 /** Scratch for copies of operands, behind what attention takes. */
@@ -56,6 +59,8 @@ function lowerKernel(launch: Launch, profile: Profile): Lowered {
       return kernel.reduction
         ? lowerReduction({ ...launch, kernel }, profile)
         : { tasks: [{ ...launch, kernel }], scratch: [] };
+    case 'foreach':
+      return foreachTasks({ ...launch, kernel }, profile.foreachBuffers);
     case 'row':
       return { tasks: [{ ...launch, kernel }], scratch: [] };
     case 'matmul':

@@ -3,7 +3,7 @@
  * one kind of load, and one text, serves every layout. For register tiles on the CPU; workgroup tiles turn their operands
  * as they load them.
  */
-import type { Affine, LoopKernel, MatmulKernel } from '@clipin/kernel';
+import type { Affine, DType, LoopKernel, MatmulKernel } from '@clipin/kernel';
 import { contiguousStrides, sizeOf } from '@clipin/kernel';
 import { collapseMatmul } from './collapse';
 import { isAlignedRun } from './program-code';
@@ -47,7 +47,7 @@ export function packRight(
 
 /** Copies the right operand into rows of whole vec4, the surplus columns 0. */
 function copyTask(
-  { kernel, inputs }: Task<MatmulKernel>,
+  { kernel, inputs, inputTypes }: Task<MatmulKernel>,
   axes: readonly number[],
   varying: readonly number[],
   scratch: BufferNumber,
@@ -58,15 +58,17 @@ function copyTask(
   const column: Affine = { offset: 0, strides: along.map((axis) => (axis === rank + 1 ? 1 : 0)) };
   const guards = kernel.n % 4 === 0 ? [] : [{ value: column, size: kernel.n }];
   const index = { offset, strides: along.map((axis) => strides[axis] as number) };
+  const dtype = inputTypes[kernel.b.input] as DType;
+  const load = { op: 'load', dtype, input: 0, index, guards } as const;
   return {
     kernel: {
       kind: 'loop',
       axes,
-      program: [{ op: 'load', dtype: 'f32', input: 0, index, guards }],
-      stores: [0],
+      program: dtype === 'f32' ? [load] : [load, { op: 'cast', dtype: 'f32', args: [0] }],
+      stores: [dtype === 'f32' ? 0 : 1],
     },
     inputs: [inputs[kernel.b.input] as BufferNumber],
-    inputTypes: ['f32'],
+    inputTypes: [dtype],
     outputs: [scratch],
     outputTypes: ['f32'],
   };

@@ -21,26 +21,35 @@ export interface Profile {
   readonly workgroupBytes: number;
   /** Invocations in a subgroup, where so many neighbours in a workgroup always are one; else 0. */
   readonly subgroup: number;
+  /** Whether WGSL has f16, as the feature `shader-f16`. */
+  readonly f16: boolean;
   /** Invocations that keep the machine busy: sums are cut into pieces when there are fewer. */
   readonly invocations: number;
   /** Workgroups that keep the machine busy: matrix products are cut finer when there are fewer. */
   readonly workgroups: number;
   /** The tiles of matrix products by size, ascending, as they were timed on this adapter; empty: a rule chooses. */
   readonly tiles: readonly TileChoice[];
+  /**
+   * Storage buffers that a dispatch over many tensors may bind. With 0 it takes one tensor: drivers that compute on the CPU
+   * run the code of all tensors in each invocation, and compile it for as long.
+   */
+  readonly foreachBuffers: number;
   /** The most scratch memory that one launch takes, in bytes. */
   readonly scratchBytes: number;
 }
 
-/** The two profiles, of adapters without subgroups. */
+/** The two profiles, of adapters without subgroups and f16. */
 export const profiles: Readonly<Record<Profile['name'], Profile>> = {
   software: {
     name: 'software',
     workgroupMemory: false,
     workgroupBytes: 16384,
     subgroup: 0,
+    f16: false,
     invocations: 64,
     workgroups: 1,
     tiles: [],
+    foreachBuffers: 0,
     scratchBytes: 64 * 2 ** 20,
   },
   hardware: {
@@ -48,9 +57,11 @@ export const profiles: Readonly<Record<Profile['name'], Profile>> = {
     workgroupMemory: true,
     workgroupBytes: 16384,
     subgroup: 0,
+    f16: false,
     invocations: 32768,
     workgroups: 256,
     tiles: [],
+    foreachBuffers: 8,
     scratchBytes: 128 * 2 ** 20,
   },
 };

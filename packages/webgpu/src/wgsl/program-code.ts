@@ -141,7 +141,7 @@ function loadCode(scope: Scope, load: Load, values: readonly (Value | undefined)
   } else {
     const stride = laneStride(load.index, laneAxis);
     if (stride === 0 && rows === undefined) {
-      loaded = `vec4<${load.dtype}>(${shader.load(number, base)})`;
+      loaded = `${typeName(load.dtype, 4)}(${shader.load(number, base)})`;
     } else {
       const first = shader.let('a', base);
       const codes = laneCodes(shader, first, stride);

@@ -53,6 +53,9 @@ const compare =
     c.from === 'bool' ? ofBools(a, b) : `${a} ${operator} ${b}`;
 
 const cast: Code = (c, a) => {
+  // Halves are f32 that a half can hold.
+  if (c.from === 'f16') return c.to === 'f16' ? a : cast({ ...c, from: 'f32' }, a, '', '');
+  if (c.to === 'f16') return `${helper(c, 'round_half')}(${cast({ ...c, to: 'f32' }, a, '', '')})`;
   const target = typeName(c.to, c.lanes);
   if (c.from === c.to) return a;
   if (c.to === 'bool') {

@@ -3,14 +3,18 @@
  * offsets are parameters, so that one text (one pipeline) serves many shapes; only structure is in the text.
  */
 import type { DType } from '@clipin/kernel';
+import { encodeFourHalves, encodeHalf, halfElement, loadFourHalves, loadHalf } from './half-code';
 import { helperText } from './helpers';
 import { type BufferNumber, type Dispatch, type Task, usedInputs } from './task';
 
 /** Lanes of a value: a scalar, or four neighbours along one axis. */
 export type Lanes = 1 | 4;
 
-/** The WGSL type of a value in a program. */
-export const typeName = (dtype: DType, lanes: Lanes): string => (lanes === 1 ? dtype : `vec4<${dtype}>`);
+/** The WGSL type of a value in a program; halves are f32 there. */
+export function typeName(dtype: DType, lanes: Lanes): string {
+  const element = dtype === 'f16' ? 'f32' : dtype;
+  return lanes === 1 ? element : `vec4<${element}>`;
+}
 
 interface Binding {
   readonly number: BufferNumber;
@@ -118,27 +122,45 @@ export class Shader {
     return dtype === 'bool' ? `(${expression} != ${lanes === 1 ? '0u' : 'vec4<u32>(0u)'})` : expression;
   }
 
+  private isHalf(number: BufferNumber): boolean {
+    return this.binding(number).dtype === 'f16';
+  }
+
+  /** Whether WGSL has f16 on this adapter. */
+  private get native(): boolean {
+    return this.task.f16 === true;
+  }
+
   private encode(number: BufferNumber, value: string, lanes: Lanes): string {
+    if (this.isHalf(number)) return (lanes === 1 ? encodeHalf : encodeFourHalves)(this, this.native, value);
     if (this.binding(number).dtype !== 'bool') return value;
     return lanes === 1 ? `select(0u, 1u, ${value})` : `select(vec4<u32>(0u), vec4<u32>(1u), ${value})`;
   }
 
   /** One element. The buffer must be unpacked. */
   load(number: BufferNumber, index: string): string {
-    return this.decode(number, `${this.place(number)}[${index}]`, 1);
+    const place = this.place(number);
+    if (this.isHalf(number)) return loadHalf(this, this.native, place, index);
+    return this.decode(number, `${place}[${index}]`, 1);
   }
 
   /** Four elements at these indices. The buffer must be unpacked. */
   loadFour(number: BufferNumber, indices: readonly string[]): string {
     const { dtype } = this.binding(number);
     const stored = dtype === 'bool' ? 'u32' : dtype;
+    if (this.isHalf(number))
+      return `vec4<f32>(${indices.map((index) => this.load(number, index)).join(', ')})`;
     const elements = indices.map((index) => `${this.place(number)}[${index}]`);
     return this.decode(number, `vec4<${stored}>(${elements.join(', ')})`, 4);
   }
 
   /** Four neighbours from `index` on, which is a multiple of 4 if the buffer is packed. */
   loadRun(number: BufferNumber, index: string): string {
-    if (this.binding(number).packed) return this.decode(number, `${this.place(number)}[${index} >> 2u]`, 4);
+    const place = this.place(number);
+    if (this.binding(number).packed) {
+      if (this.isHalf(number)) return loadFourHalves(this, this.native, place, index);
+      return this.decode(number, `${place}[${index} >> 2u]`, 4);
+    }
     return this.loadFour(
       number,
       [0, 1, 2, 3].map((lane) => (lane ? `${index} + ${lane}` : index)),
@@ -176,13 +198,15 @@ export class Shader {
     const groups = this.param(workgroups);
     const blocks = Math.ceil(this.words.length / 4);
     const storage = this.bindings.map(({ dtype, packed, written }, i) => {
-      const element = dtype === 'bool' ? 'u32' : dtype;
-      const array = packed ? `array<vec4<${element}>>` : `array<${element}>`;
+      const scalar = dtype === 'bool' ? 'u32' : dtype;
+      const plain = packed ? `vec4<${scalar}>` : scalar;
+      const array = `array<${dtype === 'f16' ? halfElement(this.native, packed) : plain}>`;
       return `@group(0) @binding(${i + 1}) var<storage, ${written ? 'read_write' : 'read'}> b${i}: ${array};`;
     });
     const params = this.words.map((_, i) => `let p${i} = params[${i >> 2}].${'xyzw'[i & 3]};`);
     const subgroupLane = this.subgroups ? ', @builtin(subgroup_invocation_id) subgroup_lane: u32' : '';
     const code = [
+      ...(this.native && this.bindings.some(({ dtype }) => dtype === 'f16') ? ['enable f16;'] : []),
       ...(this.subgroups ? ['enable subgroups;'] : []),
       `@group(0) @binding(0) var<uniform> params: array<vec4<i32>, ${blocks}>;`,
       ...storage,

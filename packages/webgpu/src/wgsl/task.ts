@@ -6,6 +6,7 @@ import type {
   Affine,
   AttentionShape,
   Body,
+  ForeachKernel,
   Instruction,
   LoopKernel,
   MatmulKernel,
@@ -13,7 +14,7 @@ import type {
   RowKernel,
   ScatterAddKernel,
 } from '@clipin/kernel';
-import { contiguousStrides, type DType, mapAffines } from '@clipin/kernel';
+import { contiguousStrides, type DType, foreachPart, mapAffines } from '@clipin/kernel';
 
 /**
  * A buffer of a task: its place in the table that `Program.run` gets, or, below 0, scratch memory of the device:
@@ -53,6 +54,7 @@ export interface FlashTiling {
 /** What has code of its own. */
 type TaskKernel =
   | LoopKernel
+  | ForeachKernel
   | RowKernel
   | MatmulKernel
   | ScatterAddKernel
@@ -73,6 +75,8 @@ export interface Task<K = TaskKernel> {
    * from `s · chunk` to `(s + 1) · chunk` of `k`, or of the reduction's points in row-major order.
    */
   readonly chunk?: number;
+  /** Whether WGSL has f16 on this adapter. */
+  readonly f16?: boolean;
 }
 
 /** What a launch becomes: its tasks, and the elements that each scratch buffer has to hold. */
@@ -112,6 +116,14 @@ export function usedInputs(kernel: Task['kernel']): Set<number> {
   }
   const programs = [kernel.program, kernel.kind === 'loop' ? (kernel.reduction?.program ?? []) : []];
   const loads = programs.flat().flatMap((step) => (step.op === 'load' ? [step.input] : []));
+  if (kernel.kind === 'foreach') {
+    return new Set(
+      kernel.lengths.flatMap((_, part) => {
+        const { inputs } = foreachPart(kernel, part);
+        return loads.map((input) => inputs[input] as number);
+      }),
+    );
+  }
   return new Set(kernel.kind === 'matmul' ? [kernel.a.input, kernel.b.input, ...loads] : loads);
 }
 
