@@ -59,6 +59,11 @@ export interface TrainingProblem<Params> {
 /** All kinds of work, with what they are given. */
 export interface Problems {
   product: ProductProblem;
+  /**
+   * The same, `b` kept on the device in half precision, as weights are, or both, as matrix units take them; the numbers of
+   * these are halves.
+   */
+  halfProduct: ProductProblem & { readonly halves: 'b' | 'both' };
   /** Over the last axis. */
   softmax: { readonly x: Values };
   /** Over the last axis, with 10⁻⁵ added to the variance. */

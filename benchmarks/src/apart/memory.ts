@@ -69,6 +69,8 @@ function lengthOf(kernel: Kernel, output: number): number {
   switch (kernel.kind) {
     case 'loop':
       return sizeOf(kernel.axes);
+    case 'foreach':
+      return kernel.lengths[Math.floor(output / kernel.stores.length)]!;
     case 'row':
       return sizeOf(kernel.axes) * (output < kernel.stores.length ? sizeOf(kernel.row) : 1);
     case 'matmul':

@@ -11,6 +11,8 @@ import { print } from './apart';
 export interface Peak {
   readonly flops: number;
   readonly bytes: number;
+  /** The matrix units that products use: `f16 16×16×16`. What they can do is not measured. */
+  readonly units: readonly string[];
 }
 
 const [storage, copySource] = [0x80, 0x4]; // GPUBufferUsage
@@ -50,7 +52,8 @@ const device = await createWebgpuDevice({ adapter: 'any' });
 if (!(device instanceof WebgpuDevice)) throw new Error('peak: not the device of @clipin/webgpu');
 const { gpu } = device;
 const software = device.description.endsWith('(software)');
-print({ flops: await flops(), bytes: await bytes() } satisfies Peak);
+const units = device.profile.matrixUnits.map(({ component, m, n, k }) => `${component} ${m}×${n}×${k}`);
+print({ flops: await flops(), bytes: await bytes(), units } satisfies Peak);
 
 async function flops(): Promise<number> {
   const invocations = software ? 2 ** 12 : 2 ** 20;

@@ -44,7 +44,7 @@ async function main(): Promise<void> {
   console.log(`${checked} works agree with the float64 interpreter`);
   const peak = await measureApart<Peak>('peak', adapter.env);
   console.log(
-    `At most ${peak.flops.toFixed(1)} GFLOP/s of multiply-adds, ${peak.bytes.toFixed(1)} GB/s copied`,
+    `At most ${peak.flops.toFixed(1)} GFLOP/s of multiply-adds, ${peak.bytes.toFixed(1)} GB/s copied; ${peak.units.length ? `matrix units: ${peak.units.join(', ')}` : 'no matrix units'}`,
   );
   const works = adapter.software ? softwareAdapterWorks : gpuWorks;
   const rows = await race({

@@ -44,6 +44,7 @@ export async function start(options: ClipInOptions): Promise<Library> {
 }
 
 const place = ({ data, shape }: Values | Ids): Tensor => tensor(data, [...shape]);
+const placeHalf = ({ data, shape }: Values): Tensor => tensor(data, [...shape], { dtype: 'f16' });
 const read = async (x: Tensor) => Float32Array.from(await x.data());
 const corner = (x: Tensor) => x.slice(...x.shape.map((): [number, number] => [0, 1])).reshape([]);
 
@@ -132,11 +133,15 @@ function adamWStep({ params, gradients, settings }: Problems['adamW']): Task {
   };
 }
 
+const product = ({ transposeA, transposeB }: Problems['product'], a: Tensor, b: Tensor): Task =>
+  repeated([a, b], (x, y) => [
+    (transposeA ? x.swapAxes(-1, -2) : x).matmul(transposeB ? y.swapAxes(-1, -2) : y),
+  ]);
+
 const abilities: Abilities = {
-  product: ({ a, b, transposeA, transposeB }) =>
-    repeated([place(a), place(b)], (x, y) => [
-      (transposeA ? x.swapAxes(-1, -2) : x).matmul(transposeB ? y.swapAxes(-1, -2) : y),
-    ]),
+  product: (problem) => product(problem, place(problem.a), place(problem.b)),
+  halfProduct: (problem) =>
+    product(problem, (problem.halves === 'both' ? placeHalf : place)(problem.a), placeHalf(problem.b)),
   softmax: ({ x }) => repeated([place(x)], (xs) => [softmax(xs)]),
   layerNorm({ x, gain, bias }) {
     const layer = layerNorm(gain.data.length);

@@ -2,7 +2,7 @@
 import { adamWStep } from './adamw-step';
 import { attention, attentionGradient } from './attention';
 import { blockStep } from './block-step';
-import { type Form, product } from './product';
+import { type Form, halfProduct, product } from './product';
 import { crossEntropy, embedding, embeddingGradient, gelu, layerNorm, softmax } from './rows';
 import type { Work } from './work';
 
@@ -23,6 +23,8 @@ const sizes = [
 /** What is checked before anything is timed. */
 export const checkWorks: readonly Work[] = [
   ...sizes.flatMap((size) => forms.map((form) => product(form, size))),
+  ...sizes.flatMap((size) => forms.map((form) => halfProduct(form, size))),
+  ...sizes.flatMap((size) => forms.map((form) => halfProduct(form, size, 'both'))),
   ...forms.map((form) => product(form, [36, 32, 20], { batch: 6 })),
   ...forms.map((form) => product(form, [65, 33, 70], { batch: 3 })),
   softmax([37, 129]),

@@ -4,7 +4,7 @@ import { attention, attentionGradient } from './attention';
 import { blockStep } from './block-step';
 import { clipInStep } from './clip-in-step';
 import { mlpStep } from './mlp-step';
-import { type Form, product } from './product';
+import { type Form, halfProduct, product } from './product';
 import { crossEntropy, embedding, embeddingGradient, gelu, layerNorm, softmax } from './rows';
 import { vit } from './vit';
 import type { Work } from './work';
@@ -18,7 +18,9 @@ const native = ['onnxruntime', 'PyTorch'];
 export const cpuWorks: readonly Work[] = [
   product('nn', [256, 256, 256], { oneThread }),
   ...[512, 1024].flatMap((n) => forms.map((form) => product(form, [n, n, n], { oneThread: n === 1024 }))),
+  halfProduct('nn', [1024, 1024, 1024]),
   product('nn', [1, 1024, 1024]), // a vector
+  halfProduct('nn', [1, 1024, 1024]),
   product('nn', [4096, 64, 64]), // thin: a layer
   product('nt', [4096, 64, 64]), // the gradient of its input
   product('nn', [64, 4096, 64]), // a long sum
@@ -46,6 +48,8 @@ export const cpuWorks: readonly Work[] = [
 export const softwareAdapterWorks: readonly Work[] = [
   ...forms.map((form) => product(form, [256, 256, 256])),
   product('nn', [1024, 1024, 1024]),
+  halfProduct('nn', [256, 256, 256]),
+  halfProduct('nn', [256, 256, 256], 'both'),
   product('nn', [4096, 64, 64]),
   product('tn', [64, 4096, 64]),
   ...forms.map((form) => product(form, [64, 32, 64], { batch: 32 })),
@@ -65,7 +69,10 @@ export const softwareAdapterWorks: readonly Work[] = [
 /** For GPUs. */
 export const gpuWorks: readonly Work[] = [
   ...[1024, 4096].flatMap((n) => forms.map((form) => product(form, [n, n, n]))),
+  halfProduct('nn', [4096, 4096, 4096]),
+  ...[1024, 4096].flatMap((n) => forms.map((form) => halfProduct(form, [n, n, n], 'both'))),
   product('nn', [1, 4096, 4096]),
+  halfProduct('nn', [1, 4096, 4096]),
   product('nn', [65536, 64, 64]),
   product('tn', [64, 65536, 64]),
   ...forms.map((form) => product(form, [64, 64, 64], { batch: 2048 })),

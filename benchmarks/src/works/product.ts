@@ -1,4 +1,5 @@
 /** Products of matrices, the operands as they are or transposed: `A B`, `Aᵀ B` and `A Bᵀ`. */
+import { decodeF16, encodeF16 } from '@clipin/kernel';
 import type { ProductProblem, Values } from '../library';
 import { uniform } from '../random';
 import type { WorkOf } from './work';
@@ -30,6 +31,25 @@ export function product(
       transposeB: form === 'nt',
     }),
     expected: (problem) => firstRow(k, n, problem),
+  };
+}
+
+/** A product with weights in half precision, or both operands, which not every library has. */
+export function halfProduct(
+  form: Form,
+  sizes: readonly [number, number, number],
+  halves: 'b' | 'both' = 'b',
+): WorkOf<'halfProduct'> {
+  const whole = product(form, sizes);
+  const round = ({ shape, data }: Values): Values => ({ shape, data: decodeF16(encodeF16(data)) });
+  return {
+    ...whole,
+    name: `${whole.name}, ${halves === 'both' ? 'both' : 'B'} in f16`,
+    kind: 'halfProduct',
+    async problem(folder) {
+      const { a, b, ...rest } = await whole.problem(folder);
+      return { ...rest, a: halves === 'both' ? round(a) : a, b: round(b), halves };
+    },
   };
 }
 

@@ -7,8 +7,8 @@
  *     runs/demo/checkpoints/step-000200/tensors.safetensors
  *     runs/demo/checkpoints/step-000200/checkpoint.json
  */
-import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { messageOf } from './thrown';
 import {
   readSafetensors,
@@ -45,6 +45,8 @@ export interface Checkpoint {
 export interface SaveOptions {
   /** How many checkpoints of the directory to keep, the new one included. Default: all of them. */
   readonly keep?: number;
+  /** Files to copy into the checkpoint, under their own names. Default: none. */
+  readonly files?: readonly string[];
 }
 
 const FORMAT = 'clip-in checkpoint';
@@ -65,7 +67,7 @@ export async function saveCheckpoint(
   directory: string,
   name: string,
   checkpoint: Checkpoint,
-  { keep = Infinity }: SaveOptions = {},
+  { keep = Infinity, files = [] }: SaveOptions = {},
 ): Promise<string> {
   if (!/^[A-Za-z0-9][\w-]*$/.test(name)) {
     throw new RangeError(
@@ -80,6 +82,7 @@ export async function saveCheckpoint(
     await rm(temporary, { recursive: true, force: true });
     await mkdir(temporary);
     const written = await writeSafetensors(join(temporary, TENSORS_FILE), checkpoint.tensors);
+    for (const file of files) await copyFlushed(file, join(temporary, basename(file)));
     await writeFlushed(join(temporary, INFO_FILE), describe(checkpoint, written));
     await flushDirectory(temporary);
     await moveIntoPlace(temporary, path);
@@ -217,6 +220,16 @@ async function writeFlushed(file: string, text: string): Promise<void> {
   const handle = await open(file, 'w');
   try {
     await handle.writeFile(text);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function copyFlushed(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  const handle = await open(to, 'r+');
+  try {
     await handle.sync();
   } finally {
     await handle.close();

@@ -3,6 +3,7 @@
  * SigLIP 2, Long-CLIP, TULIP, CLIP-IN), and the small one of the emoji world. Plain data.
  */
 import type { ActivationName } from '@clipin/nn';
+import { readsPadding, shortLengthOf } from './text-lengths';
 
 /** What both towers have. */
 export interface TowerConfig {
@@ -40,6 +41,11 @@ export interface TextConfig extends TowerConfig {
   readonly vocabulary: number;
   /** The most tokens of a text. */
   readonly contextLength: number;
+  /**
+   * Of towers that read padding (SigLIP's): texts that fit are padded to this length and longer ones to `contextLength`.
+   * Default: all to `contextLength`.
+   */
+  readonly shortLength?: number;
   readonly positions: 'absolute' | 'stretched' | 'rotary';
   /** Default: 10000. */
   readonly rotaryBase?: number;
@@ -170,12 +176,22 @@ const smallWorld: ModelConfig = {
 /**
  * The same model with the text tower of CLIP-IN: rotary positions, longer texts, and the plain GELU of the released code.
  *
+ * How CLIP-IN made the tower of SigLIP 2 rotary is not published, and no such checkpoint is to be matched. So all but the positions
+ * stays as the tower was trained: it sees both ways, reads padding, takes its last token and keeps its activation; what
+ * fitted before is padded to the same length as before (`shortLength`), and only longer texts to `contextLength`. The bias of
+ * the logits goes, as the released code drops it: the losses are softmaxes, which do not see it.
+ *
  * @param contextLength - the most tokens of a long caption. Default: 248, as in Long-CLIP and TULIP
  */
-export const withRotaryText = (config: ModelConfig, contextLength = 248): ModelConfig => ({
-  ...config,
-  text: { ...config.text, positions: 'rotary', activation: 'gelu', contextLength },
-});
+export function withRotaryText(
+  { logitBias: _, text, ...config }: ModelConfig,
+  contextLength = 248,
+): ModelConfig {
+  const { shortLength: __, ...tower } = { ...text, positions: 'rotary', contextLength } as const;
+  if (!readsPadding(text)) return { ...config, text: { ...tower, activation: 'gelu' } };
+  const shortLength = shortLengthOf(text);
+  return { ...config, text: { ...tower, ...(shortLength < contextLength && { shortLength }) } };
+}
 
 /**
  * The models that can be asked for by name. OpenAI's and DFN's weights are of QuickGELU, LAION's of plain GELU; SigLIP's are of

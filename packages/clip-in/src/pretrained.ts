@@ -1,7 +1,14 @@
 /** Whole models on disk: parameters, with the configuration and the vocabulary that they belong to. */
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { clipTokenizer, type RestrictedVocabulary, restoreTokenizer, type Tokenizer } from '@clipin/data';
+import {
+  clipTokenizer,
+  loadTokenizer,
+  type PreprocessOptions,
+  type RestrictedVocabulary,
+  restoreTokenizer,
+  type Tokenizer,
+} from '@clipin/data';
 import { type ActivationName, activations } from '@clipin/nn';
 import { randomKey } from '@clipin/tensor';
 import { z } from 'zod';
@@ -9,19 +16,31 @@ import { type Json, loadCheckpoint, saveCheckpoint, toJson } from './checkpoint'
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from './model';
 import { recordToTree, treeToRecord } from './treeRecord';
 
-/** The ids that a text tower knows: all of CLIP's vocabulary, or those that are left of it. */
-export type Vocabulary = 'clip' | RestrictedVocabulary;
+/** A tokenizer that is made from files of one folder (SigLIP's). Saving a model copies them into its checkpoint. */
+export interface TokenizerFiles {
+  readonly format: 'tokenizer files';
+  /** Paths; in a checkpoint, names. */
+  readonly files: readonly [string, ...string[]];
+}
+
+/** The ids that a text tower knows: all of CLIP's vocabulary, those that are left of it, or those of another tokenizer. */
+export type Vocabulary = 'clip' | RestrictedVocabulary | TokenizerFiles;
 
 /** A model with parameters. */
 export interface TrainedModel {
   readonly model: DualEncoder;
   readonly params: DualEncoderParams;
   readonly vocabulary: Vocabulary;
+  /** How its pictures are prepared. Default: CLIP's way, `CLIP_PREPROCESS`. */
+  readonly preprocess?: PreprocessOptions;
 }
 
 /** The tokenizer of a vocabulary. */
-export const tokenizerOf = (vocabulary: Vocabulary): Tokenizer =>
-  vocabulary === 'clip' ? clipTokenizer() : restoreTokenizer(clipTokenizer(), vocabulary);
+export async function tokenizerOf(vocabulary: Vocabulary): Promise<Tokenizer> {
+  if (vocabulary === 'clip') return clipTokenizer();
+  if (vocabulary.format === 'tokenizer files') return await loadTokenizer(dirname(vocabulary.files[0]));
+  return restoreTokenizer(clipTokenizer(), vocabulary);
+}
 
 /** The plain CLIP of the small world that comes with this package; `examples/pretrain.ts` made it. */
 export const smallWorldCheckpoint = fileURLToPath(
@@ -55,6 +74,7 @@ export const modelConfigSchema = z.strictObject({
   text: z.strictObject({
     vocabulary: size,
     contextLength: size,
+    shortLength: size.exactOptional(),
     ...tower,
     positions: z.enum(['absolute', 'stretched', 'rotary']),
     rotaryBase: positive.exactOptional(),
@@ -71,24 +91,48 @@ export const vocabularySchema = z.object({
   ids: z.array(z.int().min(0)),
 });
 
+const tokenizerFilesSchema = z.object({
+  format: z.literal('tokenizer files'),
+  files: z.tuple([z.string()], z.string()),
+});
+
+const perChannel = z.tuple([z.number(), z.number(), z.number()]);
+const preprocessSchema = z.object({
+  size,
+  resize: z.enum(['shorter-side', 'squash']),
+  mean: perChannel,
+  std: perChannel,
+  interpolation: z.enum(['bicubic', 'bilinear']).exactOptional(),
+  rgbFirst: yes,
+  orient: yes,
+});
+
 const schema = z.object({
   model: modelConfigSchema,
-  vocabulary: z.union([z.literal('clip'), vocabularySchema]),
+  vocabulary: z.union([z.literal('clip'), vocabularySchema, tokenizerFilesSchema]),
+  preprocess: preprocessSchema.exactOptional(),
 });
 
 /** Saves a model as a checkpoint at `path`, replacing one of that name. */
 export async function saveModel(
   path: string,
-  { model, params, vocabulary }: TrainedModel,
+  { model, params, vocabulary, preprocess }: TrainedModel,
   {
     step,
     metrics = {},
     settings = {},
   }: { readonly step: number; readonly metrics?: object; readonly settings?: object },
 ): Promise<void> {
-  const config = toJson({ model: model.config, vocabulary, settings });
+  const files = tokenizerFilesOf(vocabulary);
+  const named = withFiles(vocabulary, (file) => basename(file));
+  const config = toJson({ model: model.config, vocabulary: named, preprocess, settings });
   const info = { step, config, metrics: toJson(metrics) };
-  await saveCheckpoint(dirname(path), basename(path), { tensors: await treeToRecord(params), info });
+  await saveCheckpoint(
+    dirname(path),
+    basename(path),
+    { tensors: await treeToRecord(params), info },
+    { files },
+  );
 }
 
 /**
@@ -97,10 +141,25 @@ export async function saveModel(
  * @throws Error naming the path and what does not fit: no checkpoint, not a model's, tensors missing or of other shapes
  */
 export async function loadModel(path: string): Promise<TrainedModel> {
-  const { tensors, info } = await loadCheckpoint(path);
-  const { model: config, vocabulary } = parse(info.config, path);
+  const { tensors, info, path: found } = await loadCheckpoint(path);
+  const { model: config, vocabulary, preprocess } = parse(info.config, path);
   const model = dualEncoder(config);
-  return { model, params: recordToTree(model.init(randomKey(0)), tensors), vocabulary };
+  return {
+    model,
+    params: recordToTree(model.init(randomKey(0)), tensors),
+    vocabulary: withFiles(vocabulary, (name) => join(found, name)),
+    ...(preprocess && { preprocess }),
+  };
+}
+
+/** The files of a vocabulary that is kept in some. */
+export const tokenizerFilesOf = (vocabulary: Vocabulary): readonly string[] =>
+  vocabulary !== 'clip' && vocabulary.format === 'tokenizer files' ? vocabulary.files : [];
+
+function withFiles(vocabulary: Vocabulary, rename: (file: string) => string): Vocabulary {
+  if (vocabulary === 'clip' || vocabulary.format !== 'tokenizer files') return vocabulary;
+  const [first, ...rest] = vocabulary.files;
+  return { ...vocabulary, files: [rename(first), ...rest.map(rename)] };
 }
 
 function parse(config: Json, path: string): z.output<typeof schema> {

@@ -169,7 +169,7 @@ describe('recipe', () => {
       /images are 32 pixels wide, data\.canvas is 48/,
     );
     await expect(run('refused', devices.wasm, {}, { ...changes, start: siglip })).rejects.toThrow(
-      /text tower reads padding/,
+      /text tower reads padding, and was trained with texts of 20 tokens; data\.shortLength is 16, wants 20/,
     );
   });
 

@@ -4,8 +4,8 @@
  */
 import { access, constants, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CLIP_MEAN, CLIP_STD, clipTokenizer, type Tokenizer, TRAINING_HANDS } from '@clipin/data';
-import { randomKey } from '@clipin/tensor';
+import { clipTokenizer, type Tokenizer, TRAINING_HANDS } from '@clipin/data';
+import { evaluate, leaves, randomKey } from '@clipin/tensor';
 import type { Config } from './config';
 import { configurations, type ModelConfig, withRotaryText } from './configurations';
 import { type Encoders, encodersOf } from './evaluation/encoders';
@@ -13,13 +13,14 @@ import { type EvaluationSets, evaluationSets, type Measurement, measure } from '
 import { openEventFile } from './eventFile';
 import { type DualEncoderParams, dualEncoder } from './model';
 import { saveModel, type TrainedModel } from './pretrained';
+import { readsPadding, shortLengthOf } from './text-lengths';
 import { messageOf } from './thrown';
 import { openLog, type StepLog } from './training/log';
 import { type Metrics, runStage, type Stage, type StageResult } from './training/loop';
 import { checkSameSettings } from './training/resume';
 import { distillation, fineTuning } from './training/stages';
 import { captionBatches, openWorld, trainBatches, type World, worldTokenizer } from './training/world';
-import { loadPretrained } from './weights/load-pretrained';
+import { loadPretrained, type PretrainedModel } from './weights/load-pretrained';
 
 /** What a caller is told while the recipe runs. */
 export interface RecipeEvents {
@@ -66,13 +67,18 @@ export async function runRecipe(
   const { data, evaluation, distillation: first, training: second, out } = config;
   await openOutput(out);
   const { tokenizer, ...teacher } = await startingModel(config);
-  const world = openWorld([...new Set([...TRAINING_HANDS, ...data.hands, evaluation.hand])], tokenizer);
+  const hands = [...new Set([...TRAINING_HANDS, ...data.hands, evaluation.hand])];
+  const world = openWorld(hands, tokenizer, teacher.preprocess);
   // At once for all stages: a run killed in stage 1 must not go on in stage 2 from what an earlier run left there.
   if (!resume) await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   const canvas = teacher.model.config.vision.imageSize;
   const student = dualEncoder(withRotaryText(teacher.model.config, data.longLength));
   const sets = evaluationSets(evaluation);
-  const figures = (encoders: Encoders) => measure(encoders, sets, world, canvas);
+  const figures = async (encoders: Encoders) => {
+    const measured = await measure(encoders, sets, world, canvas);
+    encoders.dispose();
+    return measured;
+  };
   const encode = encodersOf(student);
   const logs: Record<string, readonly StepLog[]> = {};
 
@@ -110,22 +116,30 @@ export async function runRecipe(
     }
   };
 
-  const length = Math.min(data.longLength, teacher.model.config.text.contextLength);
-  const captions = { ...world, seed: data.seed, split: 'train', batch: first.batch, length } as const;
+  // Where padding is not seen, texts need none; where it is, they have just the length that the teacher was trained with.
+  const packed = !readsPadding(teacher.model.config.text);
+  const length = Math.min(data.longLength, shortLengthOf(teacher.model.config.text));
+  const captions = { ...world, packed, seed: data.seed, split: 'train', batch: first.batch, length } as const;
   const distilled = await run(
     distillation(teacher.model, student, teacher.params.text, first, (from) =>
       captionBatches(captions, from),
     ),
     first.batch,
   );
-  const text = { ...distilled.state.params, tokens: teacher.params.text.tokens };
-  const start: DualEncoderParams = { ...teacher.params, text };
+  const { tokens, ...replaced } = teacher.params.text;
+  // Without a step it still waits to be copied from the teacher's.
+  const text = evaluate({ ...distilled.state.params, tokens });
+  const { logitBias: _, ...kept } = teacher.params; // the student's configuration has none
+  const start: DualEncoderParams = { ...kept, text };
   const trainedAs = (params: DualEncoderParams): TrainedModel => ({ ...teacher, model: student, params });
   if (!distilled.finished) return { ...result, trained: trainedAs(start) };
+  // At once: the next stage takes four times the model's memory, and garbage is collected at nobody's bidding.
+  dispose([replaced, distilled.state.optimizer]);
 
   const mixed = {
     ...world,
     ...data,
+    packed,
     canvas,
     split: 'train',
     triplets: second.triplets,
@@ -141,6 +155,7 @@ export async function runRecipe(
   );
   const trained = trainedAs(tuned.state.params);
   if (!tuned.finished) return { ...result, trained };
+  dispose(tuned.state.optimizer);
   const after = await figures(encode(trained.params));
   events.measured?.('after', tuned.done, after);
   await saveModel(join(out, 'model'), trained, {
@@ -149,6 +164,11 @@ export async function runRecipe(
     settings: config,
   });
   return { ...result, trained, after };
+}
+
+/** Gives back the memory of a tree that nobody reads any more. */
+function dispose(tree: unknown): void {
+  for (const { tensor } of leaves(tree)) tensor.dispose();
 }
 
 /** Makes the output directory. @throws Error naming it when nothing can be written there, before time is spent */
@@ -170,42 +190,55 @@ interface StartingModel extends TrainedModel {
 
 /** The model that the configuration names, or one with random weights. */
 async function startingModel({ start, model, seed, data }: Config): Promise<StartingModel> {
-  if (start !== null) return publishedModel(start, data.canvas);
+  if (start !== null) return publishedModel(start, data);
   const tokenizer = worldTokenizer();
   const made = dualEncoder(modelConfigOf(model, data, tokenizer.size));
   return { model: made, params: made.init(randomKey(seed)), vocabulary: tokenizer.toJSON(), tokenizer };
 }
 
 /** A saved or published model, checked against what the recipe draws and writes for it. */
-async function publishedModel(start: string, canvas: number): Promise<StartingModel> {
-  const { model, params, tokenizer, preprocess } = await loadPretrained(start);
-  const { vision, text } = model.config;
+async function publishedModel(start: string, data: Config['data']): Promise<StartingModel> {
+  const loaded = await loadPretrained(start);
+  const { model, params, tokenizer, preprocess } = loaded;
   const refuse = (what: string): never => {
     throw new Error(`${start}: ${what}`);
   };
-  if (text.causal === false || text.pool === 'last') {
-    refuse(
-      'its text tower reads padding, as those of SigLIP do; the recipe trains causal ones, as those of CLIP',
-    );
+  const { imageSize } = model.config.vision;
+  if (imageSize !== data.canvas) {
+    refuse(`its images are ${imageSize} pixels wide, data.canvas is ${data.canvas}; make them equal`);
   }
-  if (vision.imageSize !== canvas) {
-    refuse(`its images are ${vision.imageSize} pixels wide, data.canvas is ${canvas}; make them equal`);
-  }
-  if (preprocess.mean.join() !== CLIP_MEAN.join() || preprocess.std.join() !== CLIP_STD.join()) {
-    refuse(
-      `its images are normalized by mean ${preprocess.mean} and deviation ${preprocess.std}; the scenes are drawn with CLIP's, ${CLIP_MEAN} and ${CLIP_STD}`,
-    );
-  }
-  return { model, params, tokenizer, vocabulary: vocabularyOf(tokenizer, refuse) };
+  checkLengths(model.config, data, refuse);
+  return { model, params, tokenizer, preprocess, vocabulary: vocabularyOf(loaded, refuse) };
 }
 
-/** All of CLIP's vocabulary, or just the words of the small world. */
-function vocabularyOf(tokenizer: Tokenizer, refuse: (what: string) => never): TrainedModel['vocabulary'] {
+/** A text tower that reads padding embeds a text otherwise at another length. */
+function checkLengths({ text }: ModelConfig, data: Config['data'], refuse: (what: string) => never): void {
+  if (!readsPadding(text)) return;
+  const [short, { shortLength, longLength }] = [shortLengthOf(text), data];
+  if (shortLength !== short) {
+    refuse(
+      `its text tower reads padding, and was trained with texts of ${short} tokens; data.shortLength is ${shortLength}, wants ${short}`,
+    );
+  }
+  if (longLength < short) {
+    refuse(
+      `its text tower reads padding, and was trained with texts of ${short} tokens; data.longLength is ${longLength}, wants ${short} or more`,
+    );
+  }
+}
+
+/** All of CLIP's vocabulary, just the words of the small world, or what the tokenizer's files say. */
+function vocabularyOf(
+  { tokenizer, tokenizerFiles = [] }: PretrainedModel,
+  refuse: (what: string) => never,
+): TrainedModel['vocabulary'] {
   const own = worldTokenizer().toJSON();
   if (tokenizer.size === clipTokenizer().size) return 'clip';
   if ('toJSON' in tokenizer && JSON.stringify(tokenizer) === JSON.stringify(own)) return own;
+  const [first, ...rest] = tokenizerFiles;
+  if (first !== undefined) return { format: 'tokenizer files', files: [first, ...rest] };
   return refuse(
-    `its vocabulary has ${tokenizer.size} ids; the recipe wants CLIP's, or the ${own.ids.length} of the scenes' words: pretrain it anew`,
+    `its vocabulary has ${tokenizer.size} ids; the recipe wants CLIP's, that of a tokenizer.json in its folder, or the ${own.ids.length} of the scenes' words: pretrain it anew`,
   );
 }
 

@@ -54,7 +54,14 @@ export { type Random, randomAt } from './random';
 export { itemPhrase, longCaption, type Mention, shortCaption, WORDINGS } from './scenes/captions';
 
 // Pixels and ids
-export { CLIP_MEAN, CLIP_STD, createRenderer, type Renderer, type RendererOptions } from './scenes/render';
+export {
+  CLIP_MEAN,
+  CLIP_STD,
+  createRenderer,
+  type Normalization,
+  type Renderer,
+  type RendererOptions,
+} from './scenes/render';
 export {
   BACKGROUND_NAMES,
   BACKGROUNDS,

@@ -40,6 +40,11 @@ export interface TextTransformerOptions extends TransformerOptions {
   readonly vocabulary: number;
   /** Most tokens of a sequence, start and end token included. */
   readonly contextLength: number;
+  /**
+   * Of towers that read padding: a second length of sequences, to which texts that fit are padded. Default: none, so that all
+   * have `contextLength` tokens.
+   */
+  readonly shortLength?: number;
   /** Width of the embedding. */
   readonly outputs: number;
   /**
@@ -82,7 +87,7 @@ export interface PackedTexts {
  *
  * With the pool `end` and causal blocks what follows the end token has no effect, so that shorter sequences cost less and give
  * the same; packed texts too give the same, `[count, outputs]`. In all other towers padding takes part: they want sequences of
- * just `contextLength` tokens and refuse others.
+ * just `contextLength` tokens, or `shortLength` if it is given, and refuse others.
  */
 export function textTransformer(
   options: TextTransformerOptions,
@@ -91,6 +96,14 @@ export function textTransformer(
   const { positions = 'absolute', rotaryBase = 10000, causal = true, pool = 'end' } = options;
   checkSizes('textTransformer', { vocabulary, contextLength, width, outputs });
   const ignoresPadding = causal && pool === 'end';
+  const { shortLength = contextLength } = options;
+  checkSizes('textTransformer', { shortLength });
+  if (shortLength > contextLength || (ignoresPadding && shortLength !== contextLength)) {
+    throw new RangeError(
+      `textTransformer: shortLength ${shortLength} with ${contextLength} tokens (contextLength)` +
+        (ignoresPadding ? '; a tower that does not read padding takes all lengths' : '; wants fewer'),
+    );
+  }
   const tokens = embedding(vocabulary, width);
   const blocks = transformer({ ...options, causal, rotary: positions === 'rotary' && { base: rotaryBase } });
   const lnFinal = layerNorm(width, { epsilon });
@@ -107,13 +120,18 @@ export function textTransformer(
     }),
   };
 
+  const two = shortLength < contextLength ? `${shortLength} (shortLength) or ` : '';
+  const others = ignoresPadding ? '1 to ' : two;
+
   function check(ids: Tensor, packed: boolean): void {
     checkInput('textTransformer', ids, ['batch', 'tokens'], ['i32', 'u32']);
     const length = ids.shape[1] as number;
-    const least = ignoresPadding ? 1 : contextLength;
-    if (length < least || length > contextLength) {
+    const fits = ignoresPadding
+      ? length >= 1 && length <= contextLength
+      : length === shortLength || length === contextLength;
+    if (!fits) {
       throw new RangeError(
-        `textTransformer: sequences of ${length} tokens; wants ${least === 1 ? '1 to ' : ''}${contextLength} (contextLength)` +
+        `textTransformer: sequences of ${length} tokens; wants ${others}${contextLength} (contextLength)` +
           (ignoresPadding ? '' : ', since this tower reads the padding too'),
       );
     }

@@ -117,6 +117,21 @@ describe('arguments and results', () => {
     expect(() => f(tensor([1, 2]))).toThrow('jit: a tensor that the function closed over was disposed');
   });
 
+  test('gives back its scratch memory, and can be called again', async () => {
+    const f = jit((x: Tensor) => x.matmul(x).matmul(x));
+    const x = tensor([
+      [1, 2],
+      [3, 4],
+    ]);
+    const { buffers } = device.memory;
+    using first = f(x);
+    expect(device.memory.buffers).toBeGreaterThan(buffers + 1); // the result and scratch
+    f.dispose();
+    expect(device.memory.buffers).toBe(buffers + 1);
+    using second = f(x);
+    expect(await read(second)).toEqual(await read(first));
+  });
+
   test('closing over a lazy tensor keeps it alone, not what it was made of', () => {
     const x = tensor([1, 2]);
     const before = device.memory.buffers;

@@ -35,6 +35,8 @@ export interface Jitted<A extends readonly unknown[], R> {
    * @throws Error as a call does; RangeError where the arguments hold no tensors
    */
   warmup(...args: A): Promise<Footprint>;
+  /** Gives back the scratch memory at once, not when this is garbage: before something else that is large. A later call traces anew. */
+  dispose(): void;
 }
 
 /**
@@ -81,7 +83,10 @@ export function jit<A extends readonly unknown[], R>(
     await found.compiled.program.ready();
     return found.compiled.footprint;
   };
-  return Object.assign(jitted, { warmup });
+  const dispose = (): void => {
+    for (const { scratch } of known.splice(0)) for (const storage of scratch) storage.dispose();
+  };
+  return Object.assign(jitted, { warmup, dispose });
 }
 
 /** Which tensors belong to donated arguments. */
@@ -150,10 +155,13 @@ function trace<A extends readonly unknown[]>(
     ...keptBuffers(device, plan),
     fresh: plan.fresh.map((position) => plan.slots[position - plan.externals.length] as Slot),
     freshPositions: plan.fresh,
-    outputs: result.leaves.map((tensor): Output => {
+    made: new Array<Storage | undefined>(plan.externals.length + plan.slots.length).fill(undefined),
+    outputs: result.leaves.map((tensor, i): Output => {
       if (tensor.operation.kind === 'parameter') return { argument: tensor.operation.index };
       const position = plan.outputs.get(tensor);
-      return position === undefined ? { tensor } : { position, dtype: tensor.dtype, shape: tensor.shape };
+      if (position === undefined) return { tensor };
+      const same = result.leaves.findIndex((leaf) => plan.outputs.get(leaf) === position);
+      return same < i ? { same } : { position, dtype: tensor.dtype, shape: tensor.shape };
     }),
     outputStructure: result.structure,
   };

@@ -11,9 +11,13 @@ import type { Storage } from './storage';
 import { Tensor } from './tensor';
 import { hasStructure, type Structure, unflatten } from './tree';
 
-/** A result of a compiled function: an argument handed back, a tensor that was there before, or new at a position. */
+/**
+ * A result of a compiled function: an argument handed back, a tensor that was there before, an earlier result again, or new
+ * at a position.
+ */
 export type Output =
   | { readonly argument: number }
+  | { readonly same: number }
   | { readonly tensor: Tensor }
   | { readonly position: number; readonly dtype: DType; readonly shape: Shape };
 
@@ -55,6 +59,8 @@ export interface Compiled {
   /** Memory of outputs, new in every call, and their places in the table. */
   readonly fresh: readonly Slot[];
   readonly freshPositions: readonly number[];
+  /** Memory by its place in the table while a call makes results of it; empty between calls. */
+  readonly made: (Storage | undefined)[];
   readonly outputs: readonly Output[];
   readonly outputStructure: Structure;
 }
@@ -88,32 +94,38 @@ export function replay(compiled: Compiled, tensors: readonly Tensor[]): unknown 
     }
     if (position >= 0) table[position] = storage.buffer;
   });
-  const made = new Map<number, Storage>();
+  const { made } = compiled;
   allocateSlots(device, compiled.fresh).forEach((storage, i) => {
     const position = compiled.freshPositions[i] as number;
-    made.set(position, storage);
+    made[position] = storage;
     table[position] = storage.buffer;
   });
   compiled.program.run(table);
 
-  tensors.forEach((tensor, i) => {
+  for (let i = 0; i < tensors.length; i++) {
     const { position, taken } = compiled.arguments[i] as Argument;
-    if (taken) made.set(position >= 0 ? position : -1 - i, storageOf(tensor).donate());
-  });
-  const results = new Map<number, Tensor>();
-  const leaves = compiled.outputs.map((output) => {
-    if ('argument' in output) return tensors[output.argument] as Tensor;
-    if ('tensor' in output) return output.tensor;
-    const { position, dtype, shape } = output;
-    const known = results.get(position);
-    if (known) return known;
-    const tensor = new Tensor(device, dtype, shape, { kind: 'buffer' }, []);
-    tensor.storage = made.get(position);
-    made.delete(position);
-    results.set(position, tensor);
-    return tensor;
-  });
-  for (const unused of made.values()) unused.dispose();
+    if (!taken) continue;
+    const storage = storageOf(tensors[i] as Tensor).donate();
+    if (position >= 0) made[position] = storage;
+    else storage.dispose();
+  }
+  const leaves: Tensor[] = [];
+  for (const output of compiled.outputs) {
+    if ('argument' in output) leaves.push(tensors[output.argument] as Tensor);
+    else if ('tensor' in output) leaves.push(output.tensor);
+    else if ('same' in output) leaves.push(leaves[output.same] as Tensor);
+    else {
+      const tensor = new Tensor(device, output.dtype, output.shape, { kind: 'buffer' }, []);
+      tensor.storage = made[output.position];
+      made[output.position] = undefined;
+      leaves.push(tensor);
+    }
+  }
+  // What no result took.
+  for (let position = 0; position < made.length; position++) {
+    made[position]?.dispose();
+    made[position] = undefined;
+  }
   return unflatten(compiled.outputStructure, leaves);
 }
 

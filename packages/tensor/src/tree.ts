@@ -75,11 +75,11 @@ export function hasStructure(structure: Structure, tree: unknown, found: Tensor[
       return Object.is(tree, structure.value);
     case 'array': {
       const { items } = structure;
-      return (
-        Array.isArray(tree) &&
-        tree.length === items.length &&
-        items.every((item, i) => hasStructure(item, tree[i], found))
-      );
+      if (!Array.isArray(tree) || tree.length !== items.length) return false;
+      for (let i = 0; i < items.length; i++) {
+        if (!hasStructure(items[i] as Structure, tree[i], found)) return false;
+      }
+      return true;
     }
     case 'object':
       return isPlainObject(tree) && hasEntries(structure, tree, found);
@@ -106,22 +106,34 @@ function isPlainObject(tree: unknown): tree is Readonly<Record<string, unknown>>
   return prototype === Object.prototype || prototype === null;
 }
 
-/** The tree of this structure with these tensors. */
+/** The tree of this structure with these tensors. Builds nothing beside it: every call of a compiled function comes here. */
 export function unflatten(structure: Structure, tensors: readonly Tensor[]): unknown {
-  let next = 0;
-  const build = (part: Structure): unknown => {
-    switch (part.kind) {
-      case 'tensor':
-        return tensors[next++];
-      case 'static':
-        return part.value;
-      case 'array':
-        return part.items.map(build);
-      case 'object':
-        return Object.fromEntries(part.keys.map((key, i) => [key, build(part.items[i] as Structure)]));
+  return build(structure, tensors, { next: 0 });
+}
+
+function build(part: Structure, tensors: readonly Tensor[], at: { next: number }): unknown {
+  switch (part.kind) {
+    case 'tensor':
+      return tensors[at.next++];
+    case 'static':
+      return part.value;
+    case 'array': {
+      const array = new Array<unknown>(part.items.length);
+      for (let i = 0; i < array.length; i++) array[i] = build(part.items[i] as Structure, tensors, at);
+      return array;
     }
-  };
-  return build(structure);
+    case 'object': {
+      const object: Record<string, unknown> = {};
+      for (let i = 0; i < part.keys.length; i++) {
+        const key = part.keys[i] as string;
+        const value = build(part.items[i] as Structure, tensors, at);
+        if (key !== '__proto__') object[key] = value;
+        else
+          Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
+      }
+      return object;
+    }
+  }
 }
 
 /** A tree of the same type with other tensors at its leaves, in the order of `leaves`. */

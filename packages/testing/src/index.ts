@@ -6,6 +6,7 @@
 export { checkProperty } from './check-property';
 export { collect } from './collect';
 export { type ConformanceOptions, deviceConformance } from './conformance';
+export { matmulCases } from './conformance/kernel-arbitraries';
 export { type AttentionSizes, attentionBackwardCases, attentionCases } from './conformance/routines';
 export { checkCase, type KernelCase } from './conformance/run-case';
 export { writeFiles } from './write-files';

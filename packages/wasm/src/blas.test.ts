@@ -1,5 +1,12 @@
 /** Products that BLAS computes: which ones, and that they are right, on any number of threads, wherever in memory. */
-import type { Instruction, Kernel, Launch, MatmulKernel } from '@clipin/kernel';
+import {
+  decodeF16,
+  encodeF16,
+  type Instruction,
+  type Kernel,
+  type Launch,
+  type MatmulKernel,
+} from '@clipin/kernel';
 import { checkProperty, deviceConformance } from '@clipin/testing';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -147,6 +154,10 @@ const layout = fc.oneof(
 );
 const size = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.integer({ min: 71, max: 260 }));
 
+const operandTypes = fc.constantFrom(
+  ...(['f32', 'f16'] as const).flatMap((a) => (['f32', 'f32', 'f16'] as const).map((b) => [a, b] as const)),
+);
+
 const cases = fc
   .record({
     m: size,
@@ -159,10 +170,10 @@ const cases = fc
   })
   .chain((picks) =>
     fc
-      .record({ seed: fc.nat(1000), epilogue: fc.boolean(), shared: fc.boolean() })
+      .record({ seed: fc.nat(1000), epilogue: fc.boolean(), shared: fc.boolean(), types: operandTypes })
       .map((rest) => ({ ...picks, ...rest })),
   )
-  .map(({ m, n, k, a, b, gap, batch, seed, epilogue, shared }) => {
+  .map(({ m, n, k, a, b, gap, batch, seed, epilogue, shared, types }) => {
     const reach = 2 * 260 * 264;
     const batched = (view: View, step: number): View =>
       batch === 0 ? view : { ...view, strides: [step, ...view.strides] };
@@ -176,13 +187,14 @@ const cases = fc
       epilogue ? [2, 0] : [0],
     );
     const count = Math.max(1, batch);
-    const input = (length: number, number: number) => ({
-      dtype: 'f32' as const,
-      data: noise(length, seed + number),
-    });
+    const input = (dtype: 'f32' | 'f16', length: number, number: number) => {
+      const data = noise(length, seed + number);
+      return { dtype, data: dtype === 'f16' ? decodeF16(encodeF16(data)) : data };
+    };
+    const operands = types.map((dtype, i) => input(dtype, reach * count, 1 + i));
     return {
       kernel,
-      inputs: [input(reach * count, 1), input(reach * count, 2), input(n, 3)].slice(0, epilogue ? 3 : 2),
+      inputs: epilogue ? [...operands, input('f32', n, 3)] : operands,
       outputs: kernel.stores.map(() => ({ dtype: 'f32' as const, length: count * m * n })),
     };
   });
@@ -255,19 +267,22 @@ describe.skipIf(!installed.blas)(
     test('products of any layout are right, with the same bits again and on any number of threads', {
       timeout: 60_000,
     }, async () => {
-      let byBlas = 0;
+      const by = { halves: 0, floats: 0 };
       await checkProperty(
         fc.asyncProperty(cases, async (example) => {
-          if (blasPlan(simplifyMatmul(example.kernel, ['f32', 'f32']), 4)) byBlas++;
+          const types = example.inputs.map(({ dtype }) => dtype);
+          if (blasPlan(simplifyMatmul(example.kernel, types), 4))
+            by[types.includes('f16') ? 'halves' : 'floats']++;
           const outputs = await runCase(one, example);
           checkSums(example, outputs);
           for (const device of [one, two, five])
             if (bitsOf(await runCase(device, example)) !== bitsOf(outputs))
               throw new Error(`other bits: ${device.description}`);
         }),
-        { numRuns: 40 },
+        { numRuns: 60 },
       );
-      expect(byBlas).toBeGreaterThan(10);
+      expect(by.floats).toBeGreaterThan(10);
+      expect(by.halves).toBeGreaterThan(10);
     });
 
     const square = (side: number, a = 0) =>

@@ -30,6 +30,14 @@ export interface BlasMatrix {
   readonly leading: number;
 }
 
+/** Of an operand of halves, how a block of it is widened to where BLAS reads it: line by line of what is contiguous. */
+export interface WidenedBlock {
+  /** Elements from one line to the next, there. */
+  readonly leading: number;
+  /** Bytes of the whole. */
+  readonly bytes: number;
+}
+
 /** A matrix of these strides as BLAS describes it; `undefined` where neither its rows nor its columns are contiguous. */
 export function blasMatrix(
   rows: number,
@@ -51,10 +59,18 @@ export interface BlasPlan {
   /** Rows and columns of a block. */
   readonly rows: number;
   readonly columns: number;
+  /** Room for what has to be widened first. */
+  readonly wideA?: WidenedBlock;
+  readonly wideB?: WidenedBlock;
 }
 
-/** Nanoseconds of one multiply-add, and of a call. */
-export const blasCost = { flop: 0.017, call: 200 } as const;
+/** Nanoseconds of one multiply-add, of a call, and of widening a half. */
+export const blasCost = { flop: 0.017, call: 200, half: 0.5 } as const;
+
+/** Fewer rows than this read widened weights too seldom for BLAS to gain, and */
+const fewRowsOfHalves = 24;
+/** more bytes of them would crowd out what else a thread has in its caches. */
+const mostWidened = 2 ** 24;
 
 /** Multiply-adds below which a call costs more than it saves; */
 const leastWork = 40_000;
@@ -73,15 +89,14 @@ const leastBlock = 2 ** 19;
 const registerSide = 16;
 
 /**
- * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it, as halves. Depends on the
+ * How a product is given to BLAS, or `undefined` where our own code is to be preferred or BLAS cannot take it. Depends on the
  * kernel, and on the machine by `blocks`, but not on the number of threads: the same cut, so the same bits.
  *
  * @param blocks - wanted for the machine: two for each of its cores
  */
 export function blasPlan(kernel: SimpleMatmul, blocks: number): BlasPlan | undefined {
   const { batch, m, n, k } = kernel;
-  if (kernel.aHalf || kernel.bHalf || m <= fewRows || m * n < fewResults || m * n * k < leastWork)
-    return undefined;
+  if (m <= fewRows || m * n < fewResults || m * n * k < leastWork) return undefined;
   const rank = batch.length;
   const [aRow = 0, aStep = 0] = kernel.a.strides.slice(rank);
   const [bStep = 0, bColumn = 0] = kernel.b.strides.slice(rank);
@@ -90,7 +105,25 @@ export function blasPlan(kernel: SimpleMatmul, blocks: number): BlasPlan | undef
   const a = blasMatrix(m, k, aRow, aStep);
   const b = blasMatrix(k, n, bStep, bColumn);
   if (!a || !b) return undefined;
-  return { a, b, ...cut(m, n, k, blocks / sizeOf(batch), sides) };
+  const blocksOfSize = cut(m, n, k, blocks / sizeOf(batch), sides);
+  return withHalves(kernel, { a, b, ...blocksOfSize });
+}
+
+const wholeVectors = (elements: number): number => Math.ceil(elements / 4) * 4;
+
+/** The plan with room for operands of halves, which are widened block by block: BLAS knows only f32. */
+function withHalves({ m, n, k, aHalf, bHalf }: SimpleMatmul, plan: BlasPlan): BlasPlan | undefined {
+  if (!aHalf && !bHalf) return plan;
+  const room = ({ transpose }: BlasMatrix, rows: number, columns: number): WidenedBlock => {
+    const [lines, length] = transpose === cblas.plain ? [rows, columns] : [columns, rows];
+    const leading = wholeVectors(length);
+    return { leading, bytes: 4 * lines * leading };
+  };
+  const wideA = room(plan.a, Math.min(plan.rows, m), k);
+  const wideB = room(plan.b, k, Math.min(plan.columns, n));
+  const fits = (aHalf ? wideA.bytes : 0) + (bHalf ? wideB.bytes : 0) <= mostWidened;
+  if (m < fewRowsOfHalves || !fits) return undefined;
+  return { ...plan, ...(aHalf && { wideA }), ...(bHalf && { wideB }) };
 }
 
 /** Rows and columns. */

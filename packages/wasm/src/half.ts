@@ -2,8 +2,21 @@
  * Halves: what a register of dtype `f16` holds are the 16 bits of each, in the lower half of its lane. So kernels that only
  * move halves convert nothing. Conversions are made of integer operations: exact, subnormal halves and NaN included.
  */
-import { type Code, i32, i32x4, load, loadHalfLane, op, plus, shuffle, storeLane } from './code';
-import type { FunctionBuilder } from './module';
+import {
+  type Code,
+  doWhile,
+  i32,
+  i32x4,
+  ifElse,
+  load,
+  loadHalfLane,
+  op,
+  plus,
+  shuffle,
+  storeLane,
+  storeVector,
+} from './code';
+import { FunctionBuilder, type Local, type ModuleBuilder } from './module';
 
 /** Bytes of a half in memory. */
 export const halfBytes = 2;
@@ -57,6 +70,40 @@ export function narrowToHalves(f: FunctionBuilder, value: Code): Code {
     or(result.get, shiftRight(op('v128.xor', bits.get, size.get), 16)),
   ];
 }
+
+/**
+ * The function `widenLines(from, to, lines, length, fromStride, toStride)`, by index: lines of halves as lines of f32, strides in
+ * bytes. Lines are taken in whole vectors: there is room for them at `to`.
+ */
+export const widenLines = (module: ModuleBuilder): number =>
+  module.helper('widenLines', () => {
+    const f = new FunctionBuilder(Array.from({ length: 6 }, () => 'i32'));
+    const [from, to, lines, length, fromStride, toStride] = f.params as [
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+      Local,
+    ];
+    const [at, target, end] = [f.local('i32'), f.local('i32'), f.local('i32')];
+    const wide = f.local('v128');
+    const line = [
+      at.set(from.get),
+      target.set(to.get),
+      end.set(op('i32.add', from.get, op('i32.mul', length.get, i32(halfBytes)))),
+      f.count(at, end.get, 4 * halfBytes, [
+        wide.set(widenHalves(f, load('v128.load16x4_u', at.get))),
+        storeVector(target.get, wide.get),
+        target.add(16),
+      ]),
+      from.set(op('i32.add', from.get, fromStride.get)),
+      to.set(op('i32.add', to.get, toStride.get)),
+      lines.add(-1),
+    ];
+    f.body = ifElse(op('i32.gt_s', lines.get, i32(0)), doWhile(line, op('i32.gt_s', lines.get, i32(0))));
+    return f;
+  });
 
 /** `loadVector` of halves. */
 export function loadHalves(f: FunctionBuilder, address: Code, stride: number, lanes: number): Code {

@@ -12,7 +12,7 @@ import {
   sizeOf,
 } from '@clipin/kernel';
 import { type BlasPlan, blasCost, blasPlan } from './blas';
-import { blasProduct, withLeading } from './blas-product';
+import { blasBytes, blasProduct, withLeading } from './blas-product';
 import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { panelColumns } from './gemm';
@@ -228,7 +228,13 @@ function foldStage(launch: Launch, kernel: SimpleMatmul, blocks: Blocks, target:
 }
 
 /** Code for a product that BLAS computes, block by block. */
-function compileBlas(launch: Launch, simple: SimpleMatmul, plan: BlasPlan, target: Target): CompiledKernel {
+function compileBlas(
+  launch: Launch,
+  simple: SimpleMatmul,
+  plan: BlasPlan,
+  target: Target,
+  module: ModuleBuilder,
+): CompiledKernel {
   const { m, n, k } = simple;
   const direct = isPlain(simple);
   const columns = Math.min(plan.columns, n);
@@ -240,14 +246,18 @@ function compileBlas(launch: Launch, simple: SimpleMatmul, plan: BlasPlan, targe
   };
   const frame = new Frame(launch);
   const sumBytes = direct ? 0 : plan.rows * blocks.row;
+  const own = plus(frame.own.get, sumBytes);
+  const wideBytes = blasBytes(plan);
   const reach = { rows: Math.min(m, plan.rows), columns, steps: k };
   const operands = produceOperands(frame, launch.inputTypes, simple, reach, target);
-  const product = blasProduct(operands.kernel, withLeading(plan, operands.kernel), leading, operands.inputs);
+  const found = withLeading(plan, operands.kernel);
+  const product = blasProduct(module, operands.kernel, found, leading, operands.inputs, own);
+  const work = reach.rows * columns * k;
   const stage = productStage(frame, launch, simple, blocks, target, {
-    cost: blasCost.call + reach.rows * columns * k * blasCost.flop + operands.cost,
-    code: (block) => [operands.code(block, plus(frame.own.get, sumBytes)), product(block)],
+    cost: blasCost.call + work * blasCost.flop + (wideBytes / 4) * blasCost.half + operands.cost,
+    code: (block) => [operands.code(block, plus(own, wideBytes)), product(block)],
   });
-  return { stages: [stage], sharedBytes: 0, threadBytes: sumBytes + operands.bytes };
+  return { stages: [stage], sharedBytes: 0, threadBytes: sumBytes + wideBytes + operands.bytes };
 }
 
 /** Code for a matrix product. */
@@ -259,7 +269,7 @@ export function compileMatmul(
 ): CompiledKernel {
   const simple = simplifyMatmul(kernel, launch.inputTypes);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
-  if (blas) return compileBlas(launch, simple, blas, target);
+  if (blas) return compileBlas(launch, simple, blas, target, module);
   const plan = planOf(simple, target);
   const { m, n } = simple;
   const direct = isPlain(simple) && n % panelColumns === 0;

@@ -23,6 +23,10 @@ export const isSoftware = ({ info }: GPUAdapter): boolean =>
 export const fits = (adapter: GPUAdapter, kind: AdapterKind): boolean =>
   kind === 'any' || isSoftware(adapter) === (kind === 'software');
 
+/** Those of these features that the adapter offers; experiments have names that `GPUFeatureName` does not know. */
+export const offered = ({ features }: GPUAdapter, names: readonly string[]): GPUFeatureName[] =>
+  names.filter((name): name is GPUFeatureName => features.has(name));
+
 /** The adapter's name for people: `SwiftShader driver 5.0.0 (software)`. */
 export function describeAdapter(adapter: GPUAdapter): string {
   const { description, device, vendor, architecture } = adapter.info;

@@ -48,9 +48,16 @@ export async function createWebgpuDevice({
   );
 }
 
-/** The profile with tiles as they were timed; register tiles have nothing to choose. */
+/** The profile with tiles as they were timed, with and without matrix units; register tiles have nothing to choose. */
 async function tuned({ info }: GPUAdapter, usual: Profile, gpu: GPUDevice): Promise<Profile> {
   if (!usual.workgroupMemory) return usual;
   const name = [info.vendor, info.architecture, info.device, info.description].join(' ');
-  return { ...usual, tiles: await tunedTiles(name, tileStore(), productClock(gpu, usual)) };
+  const plain = { ...usual, matrixUnits: [] };
+  const tiles = await tunedTiles(name, tileStore(), productClock(gpu, plain));
+  const [unit] = usual.matrixUnits;
+  if (!unit) return { ...usual, tiles };
+  const { component, m, n, k } = unit;
+  const clock = productClock(gpu, usual, component);
+  const unitTiles = await tunedTiles(`${name} ${component} ${m}x${n}x${k}`, tileStore(), clock);
+  return { ...usual, tiles, unitTiles };
 }

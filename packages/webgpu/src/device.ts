@@ -11,12 +11,13 @@ import {
   type Program,
   type TypedArray,
 } from '@clipin/kernel';
-import { type AdapterSearch, describeAdapter, isSoftware } from './adapter';
+import { type AdapterSearch, describeAdapter, isSoftware, offered } from './adapter';
 import { Memory } from './memory';
 import { Pipelines } from './pipelines';
 import type { Block } from './pool';
 import { CompiledProgram } from './program';
 import { CommandQueue } from './queue';
+import { confirmedUnits, matrixFeature } from './subgroup-matrix';
 import { subgroupSize } from './subgroups';
 import { type Profile, profiles } from './wgsl/profile';
 
@@ -31,7 +32,7 @@ const wantedLimits = [
 ] as const;
 
 /** The features that kernels profit from. */
-const wantedFeatures = ['subgroups', 'shader-f16'] as const;
+const wantedFeatures = ['subgroups', 'shader-f16', matrixFeature];
 
 /** Opens a device on an adapter. `choose` may change how kernels are scheduled. */
 export async function openDevice(
@@ -40,17 +41,27 @@ export async function openDevice(
   choose: (usual: Profile, gpu: GPUDevice) => Profile | Promise<Profile> = (usual) => usual,
 ): Promise<WebgpuDevice> {
   const requiredLimits = Object.fromEntries(wantedLimits.map((name) => [name, adapter.limits[name]]));
-  const requiredFeatures = wantedFeatures.filter((feature) => adapter.features.has(feature));
+  const requiredFeatures = offered(adapter, wantedFeatures);
   const gpu = await adapter.requestDevice({ requiredLimits, requiredFeatures });
-  const subgroup = await subgroupSize(gpu, adapter.info);
-  const { maxComputeWorkgroupStorageSize: workgroupBytes, maxStorageBuffersPerShaderStage } = gpu.limits;
-  const f16 = gpu.features.has('shader-f16');
-  const kind = isSoftware(adapter)
-    ? profiles.software
-    : { ...profiles.hardware, foreachBuffers: maxStorageBuffersPerShaderStage };
-  const usual = { ...kind, subgroup, f16, workgroupBytes };
+  const usual = await usualProfile(adapter, gpu);
   const profile = await choose(usual, gpu);
   return new WebgpuDevice(gpu, `webgpu, ${describeAdapter(adapter)}`, profile, owner);
+}
+
+/** How kernels are scheduled on an adapter, by what it says of itself. */
+async function usualProfile(adapter: GPUAdapter, gpu: GPUDevice): Promise<Profile> {
+  const { limits } = gpu;
+  const plain = {
+    ...(isSoftware(adapter)
+      ? profiles.software
+      : { ...profiles.hardware, foreachBuffers: limits.maxStorageBuffersPerShaderStage }),
+    subgroup: await subgroupSize(gpu, adapter.info),
+    f16: gpu.features.has('shader-f16'),
+    workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+    workgroupSize: Math.min(limits.maxComputeInvocationsPerWorkgroup, limits.maxComputeWorkgroupSizeX),
+  };
+  const matrixUnits = plain.workgroupMemory ? await confirmedUnits(gpu, adapter.info, plain) : [];
+  return { ...plain, matrixUnits };
 }
 
 /** Host data as the elements of `dtype` in memory; halves in whole words, as WebGPU copies them. */
@@ -86,7 +97,8 @@ export class WebgpuDevice implements Device {
     /** The device below; tests destroy it to see what a loss does. */
     readonly gpu: GPUDevice,
     readonly description: string,
-    private readonly profile: Profile,
+    /** How kernels are scheduled on it. */
+    readonly profile: Profile,
     /** Kept so that Dawn is not collected while the device lives. */
     readonly owner?: GPU,
   ) {

@@ -8,7 +8,7 @@ import { fileStore } from './tile-store';
 import { chooseTiles, type TileStore, tunedTiles } from './tuner';
 import { generate } from './wgsl/generate';
 import { lower } from './wgsl/lower';
-import { profiles, type Tile } from './wgsl/profile';
+import { type Profile, profiles, type Tile } from './wgsl/profile';
 
 /** Small tiles win on small products, large ones on large. */
 const clock = async (side: number, tile: Tile) => Math.abs(Math.log2(side / tile / 8)) + 1;
@@ -62,6 +62,22 @@ test('products take the tile of the table', () => {
   const launch = matmulLaunch({ m: 512, n: 512, k: 64 });
   const groups = (tile: Tile) => {
     const profile = { ...profiles.hardware, tiles: [{ most: 512, tile }] };
+    const [task] = lower(launch, profile).tasks;
+    return task && generate(task, profile)?.workgroups[0];
+  };
+  expect([groups(128), groups(64), groups(32)]).toEqual([16, 64, 256]);
+});
+
+test('products on matrix units take that of theirs', () => {
+  const launch = matmulLaunch({ m: 512, n: 512, k: 64 });
+  const groups = (tile: Tile) => {
+    const profile: Profile = {
+      ...profiles.hardware,
+      workgroupBytes: 32768,
+      tiles: [{ most: 512, tile: 32 }],
+      unitTiles: [{ most: 512, tile }],
+      matrixUnits: [{ component: 'f32', m: 8, n: 8, k: 8, lanes: 32 }],
+    };
     const [task] = lower(launch, profile).tasks;
     return task && generate(task, profile)?.workgroups[0];
   };

@@ -2,9 +2,9 @@
  * Times the tiles of matrix products on the adapter at hand, and keeps what came out. Only where a user asks for it: the
  * rule that chooses otherwise needs no measurement.
  */
-import { contiguousStrides, type Launch } from '@clipin/kernel';
 import { Pipelines } from './pipelines';
 import type { Block } from './pool';
+import { product } from './product';
 import { CompiledProgram } from './program';
 import { CommandQueue } from './queue';
 import type { Profile, Tile, TileChoice } from './wgsl/profile';
@@ -67,16 +67,20 @@ const isChoice = (row: unknown): row is TileChoice =>
   sides.some((side) => side === row.most) &&
   tiles.some((tile) => tile === row.tile);
 
-/** A clock for `tunedTiles`: milliseconds that a product of two square matrices takes. */
+/** A clock for `tunedTiles`: milliseconds that a product of two square matrices of this dtype takes. */
 export function productClock(
   device: GPUDevice,
   usual: Profile,
+  dtype: 'f32' | 'f16' = 'f32',
 ): (side: number, tile: Tile) => Promise<number> {
   const pipelines = new Pipelines(device);
   const queue = new CommandQueue(device, () => undefined);
   return async (side, tile) => {
-    const profile = { ...usual, tiles: [{ most: side, tile }] };
-    const program = new CompiledProgram(device, pipelines, profile, [squareProduct(side)]);
+    const choice = [{ most: side, tile }];
+    const profile = { ...usual, tiles: choice, unitTiles: choice };
+    const program = new CompiledProgram(device, pipelines, profile, [
+      product({ m: side, n: side, k: side }, { dtype }),
+    ]);
     await Promise.all(program.notReady);
     const bytes = [...program.numbers.map(() => 4 * side * side), ...program.scratchBytes];
     const usage = 0x80; // STORAGE
@@ -95,26 +99,5 @@ export function productClock(
     for (const { gpu } of blocks) gpu.destroy();
     program.params?.destroy();
     return time;
-  };
-}
-
-function squareProduct(side: number): Launch {
-  const index = { offset: 0, strides: contiguousStrides([side, side]) };
-  return {
-    kernel: {
-      kind: 'matmul',
-      batch: [],
-      m: side,
-      n: side,
-      k: side,
-      a: { input: 0, index },
-      b: { input: 1, index },
-      program: [{ op: 'reduced', dtype: 'f32' }],
-      stores: [0],
-    },
-    inputs: [0, 1],
-    inputTypes: ['f32', 'f32'],
-    outputs: [2],
-    outputTypes: ['f32'],
   };
 }

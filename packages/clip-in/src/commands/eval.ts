@@ -111,8 +111,8 @@ export async function runEval({ config, device, json }: EvalOptions): Promise<vo
 
 async function measureModel({ start, evaluation }: Config) {
   if (start === null) throw new Error('eval: name the checkpoint of a model');
-  const { model, params, vocabulary } = await loadModel(start);
-  const world = openWorld([evaluation.hand], tokenizerOf(vocabulary));
+  const { model, params, vocabulary, preprocess } = await loadModel(start);
+  const world = openWorld([evaluation.hand], await tokenizerOf(vocabulary), preprocess);
   const sets = evaluationSets(evaluation);
   const measurement: Measurement = await measure(
     encodersOf(model)(params),

@@ -14,9 +14,9 @@ import {
   type Tokenizer,
 } from '@clipin/data';
 import type { Preparation } from '../benchmarks/suite';
-import type { TextConfig } from '../configurations';
 import { joined } from '../joined';
 import type { DualEncoder, DualEncoderParams } from '../model';
+import { paddedLength, readsPadding, tokensIn } from '../text-lengths';
 import { messageOf } from '../thrown';
 import {
   type EmbeddingKey,
@@ -101,9 +101,6 @@ const BATCHES_WAITING = 16;
 
 /** Lengths of sequences are multiples of it, since each length is a program of its own. */
 const LENGTH_STEP = 16;
-
-/** Whether what follows the end token changes the embedding; see `textTransformer`. */
-const readsPadding = ({ causal = true, pool = 'end' }: TextConfig): boolean => !causal || pool !== 'end';
 
 /** A source on its way. */
 type Loaded =
@@ -208,13 +205,17 @@ export function createEmbedder(pretrained: EmbeddingModel, options: EmbedderOpti
       keys.map((key, i) => [key, rowOf(i)] as const).filter(([key]) => !store.get(key)),
     );
     // Short texts together, so that the padding of a batch can be left out where the tower does not read it.
-    const used = (row: Int32Array) => row.lastIndexOf(tokenizer.end) + 1;
+    const used = (row: Int32Array) => tokensIn(row, tokenizer.end);
     const sorted = [...unknown].sort(([, a], [, b]) => used(a) - used(b));
-    for (let start = 0; start < sorted.length; start += batch) {
+    const lengthOf = (row: Int32Array) => paddedLength(model.config.text, used(row));
+    let start = 0;
+    while (start < sorted.length) {
       signal?.throwIfAborted();
-      const some = sorted.slice(start, start + batch);
+      const padded = lengthOf(sorted[start]![1]);
+      const some = sorted.slice(start, start + batch).filter(([, row]) => lengthOf(row) === padded);
+      start += some.length;
       const longest = Math.ceil(used(some.at(-1)![1]) / LENGTH_STEP) * LENGTH_STEP;
-      const length = readsPadding(model.config.text) ? contextLength : Math.min(longest, contextLength);
+      const length = readsPadding(model.config.text) ? padded : Math.min(longest, contextLength);
       const rows = new Int32Array(some.length * length);
       for (const [i, [, row]] of some.entries()) rows.set(row.subarray(0, length), i * length);
       keep(

@@ -11,12 +11,16 @@ export interface Encoders {
   readonly width: number;
   /** Most tokens of a text. */
   readonly contextLength: number;
+  /** Length of texts that fit, where the tower knows two; see `TextConfig`. */
+  readonly shortLength?: number;
   /** `[count, side, side, 3]` → `[count, width]`. */
   images(pixels: Float32Array): Promise<Float32Array>;
   /** Images in patches, of models that take them (NaFlex) → `[count, width]`. */
   patches(images: readonly NaflexImage[]): Promise<Float32Array>;
-  /** `[count, length]` → `[count, width]`, where `length` is at most the context length. */
+  /** `[count, length]` → `[count, width]`, where `length` is at most the context length, or one that the tower reads. */
   texts(ids: Int32Array, length: number): Promise<Float32Array>;
+  /** Gives back the memory that the compiled towers keep; they can be used again. */
+  dispose(): void;
 }
 
 /** Options of {@link encodersOf}. */
@@ -38,9 +42,11 @@ export function encodersOf(
   );
   const embedTexts = jit((p: DualEncoderParams['text'], ids: Tensor) => text.apply(p, ids));
   const { imageSize } = config.vision;
+  const { contextLength, shortLength } = config.text;
   return (params) => ({
     width: config.embedding,
-    contextLength: config.text.contextLength,
+    contextLength,
+    ...(shortLength !== undefined && { shortLength }),
     images: (pixels) =>
       inBatches(
         deviceOf(params).image,
@@ -72,6 +78,10 @@ export function encodersOf(
       inBatches(deviceOf(params).text, ids, [rowsAtOnce, length], config.embedding, (rows) =>
         embedTexts(params.text, rows),
       ),
+    dispose() {
+      embedImages.dispose();
+      embedTexts.dispose();
+    },
   });
 }
 

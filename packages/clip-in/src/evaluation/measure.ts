@@ -4,7 +4,6 @@ import {
   classificationSet,
   createRenderer,
   type Edit,
-  encodeTexts,
   gallery,
   type Hand,
   renderScenes,
@@ -22,6 +21,7 @@ import {
   topOne,
 } from '../metrics';
 import type { World } from '../training/world';
+import { embedTexts } from './embed-texts';
 import type { Encoders } from './encoders';
 
 /** What is measured on. */
@@ -83,14 +83,13 @@ export interface Measurement extends Omit<PairReport, 'counts'> {
 export async function measure(
   encoders: Encoders,
   sets: EvaluationSets,
-  { art, tokenizer }: World,
+  { art, tokenizer, normalization }: World,
   canvas: number,
 ): Promise<Measurement> {
-  const renderer = createRenderer(art, { canvas });
+  const renderer = createRenderer(art, { canvas, ...(normalization && { scale: normalization }) });
   const pictures = (scenes: Parameters<typeof renderScenes>[1]) =>
     encoders.images(renderScenes(renderer, scenes, sets.hand));
-  const texts = (list: readonly string[]) =>
-    encoders.texts(encodeTexts(tokenizer, list, encoders.contextLength), encoders.contextLength);
+  const texts = (list: readonly string[]) => embedTexts(encoders, tokenizer, list);
   const { width } = encoders;
 
   const pairs = pairScores(

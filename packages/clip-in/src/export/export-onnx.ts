@@ -33,7 +33,8 @@ export interface OnnxFiles {
  *
  * - image: `pixel_values`, f32 `[batch, 3, size, size]`, channels first and normalized → `image_embeds`
  * - text: `input_ids`, int64 `[batch, tokens]` → `text_embeds`. Any number of tokens up to the context length where the end
- *   token stands for the text; else just that number, since such a tower reads the padding
+ *   token stands for the text; else just that number, since such a tower reads the padding. Where the metadata have a
+ *   `short_length`, texts that fit are padded to it, and only longer ones to the context length
  *
  * Both give unit rows `[batch, embedding]`. The weights of a model of a gibibyte or more are in a file beside it, `….onnx.data`.
  *
@@ -59,6 +60,7 @@ export async function exportOnnx(source: ExportedModel, directory: string): Prom
       metadata: {
         ...shared,
         context_length: String(text.contextLength),
+        ...(text.shortLength !== undefined && { short_length: String(text.shortLength) }),
         vocabulary: String(text.vocabulary),
       },
     },

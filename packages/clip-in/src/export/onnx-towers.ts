@@ -9,6 +9,7 @@ import {
 } from '@clipin/nn';
 import { leaves, type Tensor } from '@clipin/tensor';
 import type { TextConfig, TowerConfig, VisionConfig } from '../configurations';
+import { readsPadding } from '../text-lengths';
 import { OnnxGraph, type OnnxShape } from './onnx-graph';
 import {
   attention,
@@ -56,8 +57,9 @@ export function textGraph(config: TextConfig, params: TextTransformerParams): On
   const { causal = true, pool = 'end' } = config;
   const graph = graphOf('text', params);
   const options = blockOptions(config);
-  // Towers that see the padding too want all of it.
-  const tokens = causal && pool === 'end' ? 'tokens' : config.contextLength;
+  // Towers that see the padding too want all of it; of two lengths, either.
+  const fixed = readsPadding(config) && config.shortLength === undefined;
+  const tokens = fixed ? config.contextLength : 'tokens';
   const ids = graph.input('input_ids', ['batch', tokens], 'i64');
   const embedded = graph.node('Gather', [graph.weight(params.tokens.weight), ids], { axis: 0 });
   const count = sizeOf(graph, ids, 1);

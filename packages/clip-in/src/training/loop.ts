@@ -24,8 +24,11 @@ export interface Stage<State, Batch> {
   readonly steps: number;
   /** The state before the first step: a tree of tensors (a checkpoint replaces their values). */
   readonly initial: State;
-  /** A pure, compiled function. */
-  readonly step: (state: State, batch: Batch) => StepResult<State>;
+  /** A pure, compiled function; the loop disposes of its memory in the end. */
+  readonly step: {
+    (state: State, batch: Batch): StepResult<State>;
+    dispose?(): void;
+  };
   /** Batches from step `from` on, in order; ended by the loop. */
   readonly batches: (from: number) => AsyncIterable<Batch>;
 }
@@ -122,6 +125,7 @@ export async function runStage<State, Batch>(
       if (saveEvery !== undefined && done % saveEvery === 0) await save();
     }
   }
+  stage.step.dispose?.();
   await save();
   return { state, done, finished: done >= stage.steps };
 }

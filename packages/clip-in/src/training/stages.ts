@@ -50,9 +50,22 @@ export function pretraining(
 export type Student = Omit<TextTransformerParams, 'tokens'>;
 
 /** A rotary text tower with the weights of one with absolute positions, and no positions. */
-export function studentOf({ blocks, lnFinal, projection }: TextTransformerParams): Student {
+export function studentOf({ blocks, lnFinal, projection, projectionBias }: TextTransformerParams): Student {
   // Copies: the stage takes the memory of what it trains, and the teacher is still needed.
-  return mapTree((x) => x.add(0), { blocks, lnFinal, projection });
+  const kept = { blocks, lnFinal, projection, ...(projectionBias && { projectionBias }) };
+  return mapTree((x) => x.add(0), kept);
+}
+
+/** `1 − cos` of a student and its teacher, by what the student trains; the table of tokens is the teacher's. */
+export function textDistillationLoss(
+  teacher: DualEncoder,
+  student: DualEncoder,
+  params: TextTransformerParams,
+) {
+  return (p: Student, { texts }: TextBatch): readonly [Tensor, Record<string, Tensor>] => {
+    const embedded = student.text.apply({ ...p, tokens: params.tokens }, texts);
+    return [distillationLoss(embedded, teacher.text.apply(params, texts)), {}];
+  };
 }
 
 /** Stage 1: the rotary text tower learns to embed as the frozen teacher does, `1 − cos` (TULIP; CLIP-IN figure 2, stage 1). */
@@ -65,10 +78,7 @@ export function distillation(
 ): Stage<TrainState<Student>, TextBatch> {
   const { initial, step } = trainer(
     studentOf(params),
-    (p: Student, { texts }: TextBatch) => {
-      const embedded = student.text.apply({ ...p, tokens: params.tokens }, texts);
-      return [distillationLoss(embedded, teacher.text.apply(params, texts)), {}] as const;
-    },
+    textDistillationLoss(teacher, student, params),
     settings,
   );
   return { name: 'distil', steps: settings.steps, initial, step, batches };

@@ -8,6 +8,7 @@ import {
   encodeTexts,
   type Hand,
   loadArt,
+  type Normalization,
   type PackedRows,
   packTexts,
   prefetch,
@@ -25,16 +26,19 @@ import { type Tensor, tensor } from '@clipin/tensor';
 export interface World {
   readonly art: Art;
   readonly tokenizer: Tokenizer;
+  /** Of the pictures. Default: CLIP's. */
+  readonly normalization?: Normalization;
 }
 
 /** CLIP's tokenizer, its vocabulary cut to the words of the world. */
 export const worldTokenizer = (): RestrictedTokenizer => restrict(clipTokenizer(), vocabularyTexts());
 
 /** Draws the inventory by these hands. Default of the tokenizer: {@link worldTokenizer}. */
-export const openWorld = (hands: readonly Hand[], tokenizer: Tokenizer = worldTokenizer()): World => ({
-  art: loadArt(hands),
-  tokenizer,
-});
+export const openWorld = (
+  hands: readonly Hand[],
+  tokenizer: Tokenizer = worldTokenizer(),
+  normalization?: Normalization,
+): World => ({ art: loadArt(hands), tokenizer, ...(normalization && { normalization }) });
 
 /** Images with captions, and edits, as tensors. */
 export interface TrainBatch {
@@ -54,19 +58,26 @@ export interface TrainBatch {
   readonly packed?: PackedTexts;
 }
 
+/** Options of {@link trainBatches}. */
+export interface TrainBatchOptions extends BatchOptions {
+  /** Pack the texts too; not for towers that read padding. Default: true. */
+  readonly packed?: boolean;
+}
+
 /** Batches from step `from` on, drawn ahead by another thread. */
 export async function* trainBatches(
-  options: BatchOptions,
+  { packed = true, ...options }: TrainBatchOptions,
   from: number,
   to: number,
 ): AsyncGenerator<TrainBatch> {
   const batches = createBatches(options);
-  for await (const batch of prefetch(batches, { from, to })) yield toTensors(batch, batches.options);
+  for await (const batch of prefetch(batches, { from, to })) yield toTensors(batch, batches.options, packed);
 }
 
 function toTensors(
   { triplets, edits }: Batch,
   { canvas, shortLength, longLength, ...counts }: Required<BatchOptions>,
+  packed: boolean,
 ): TrainBatch {
   const picture = [canvas, canvas, 3];
   return {
@@ -77,17 +88,19 @@ function toTensors(
     targetImages: tensor(edits.targetImages, [counts.edits, ...picture]),
     sourceText: tensor(edits.sourceText, [counts.edits, shortLength]),
     targetText: tensor(edits.targetText, [counts.edits, shortLength]),
-    packed: packedTensors(
-      packTexts(
-        [
-          { ids: triplets.short, length: shortLength },
-          { ids: edits.sourceText, length: shortLength },
-          { ids: edits.targetText, length: shortLength },
-          { ids: triplets.long, length: longLength },
-        ],
-        { length: Math.max(shortLength, longLength) },
+    ...(packed && {
+      packed: packedTensors(
+        packTexts(
+          [
+            { ids: triplets.short, length: shortLength },
+            { ids: edits.sourceText, length: shortLength },
+            { ids: edits.targetText, length: shortLength },
+            { ids: triplets.long, length: longLength },
+          ],
+          { length: Math.max(shortLength, longLength) },
+        ),
       ),
-    ),
+    }),
   };
 }
 
@@ -125,14 +138,13 @@ export interface CaptionOptions {
   readonly batch: number;
   /** Tokens of a caption. */
   readonly length: number;
+  /** Pack the texts; not for towers that read padding, whose texts are all padded to `length`. Default: true. */
+  readonly packed?: boolean;
 }
 
-/** Texts alone, for distillation, packed: long captions, of which the leading part that fits, and short ones. */
-export async function* captionBatches(
-  options: CaptionOptions,
-  from: number,
-): AsyncGenerator<{ readonly texts: PackedTexts }> {
-  const { tokenizer, seed, split, batch, length } = options;
+/** Texts alone, for distillation: long captions, of which the leading part that fits, and short ones. */
+export async function* captionBatches(options: CaptionOptions, from: number): AsyncGenerator<TextBatch> {
+  const { tokenizer, seed, split, batch, length, packed = true } = options;
   for (let step = from; ; step++) {
     const texts = Array.from({ length: batch }, (_, i) => {
       const { short, long } = tripletAt(seed, split, step * batch + i);
@@ -140,6 +152,8 @@ export async function* captionBatches(
       return i % 2 === 0 ? long : short;
     });
     const ids = encodeTexts(tokenizer, texts, length);
-    yield { texts: packedTensors(packTexts([{ ids, length }], { length })) };
+    yield {
+      texts: packed ? packedTensors(packTexts([{ ids, length }], { length })) : tensor(ids, [batch, length]),
+    };
   }
 }

@@ -132,7 +132,7 @@ async function tokenizerIn(
   const json = await readJson(file);
   if (json !== undefined) {
     const vocabulary = parseAs(vocabularySchema, json, file, 'a cut vocabulary');
-    return { tokenizer: tokenizerOf(vocabulary), tokenizerFiles: [] };
+    return { tokenizer: await tokenizerOf(vocabulary), tokenizerFiles: [] };
   }
   const there = new Set(await readdir(folder));
   const files = TOKENIZER_FILES.filter((name) => there.has(name));

@@ -7,7 +7,7 @@ import { resizePositions } from '@clipin/nn';
 import { type Device, defaultDevice, evaluate, randomKey } from '@clipin/tensor';
 import { configurations, type ModelConfig, type ModelName } from '../configurations';
 import { type DualEncoder, type DualEncoderParams, dualEncoder } from '../model';
-import { loadModel, tokenizerOf } from '../pretrained';
+import { loadModel, tokenizerFilesOf, tokenizerOf } from '../pretrained';
 import { describeModel } from './describe-model';
 import { halveWeights, type WeightDType } from './half-weights';
 import { fetchFromHub, type HubOptions, isHubId } from './hub';
@@ -127,13 +127,14 @@ const isSavedModel = async (path: string): Promise<boolean> =>
   (await exists(join(path, 'checkpoint.json'))) || exists(join(path, 'latest'));
 
 async function loadSaved(path: string, dtype: WeightDType): Promise<PretrainedModel> {
-  const { model, params: saved, vocabulary } = await loadModel(path);
+  const { model, params: saved, vocabulary, preprocess } = await loadModel(path);
   const params = dtype === 'f16' ? halveWeights(saved) : saved;
   return {
     model,
     params,
-    tokenizer: tokenizerOf(vocabulary),
-    preprocess: CLIP_PREPROCESS(model.config.vision.imageSize),
+    tokenizer: await tokenizerOf(vocabulary),
+    tokenizerFiles: tokenizerFilesOf(vocabulary),
+    preprocess: preprocess ?? CLIP_PREPROCESS(model.config.vision.imageSize),
     name: nameOf(path),
     fingerprint: fingerprint(model.config, await digestOfParams(params)),
   };

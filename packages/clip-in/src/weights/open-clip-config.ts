@@ -162,14 +162,14 @@ function textOf(theirs: z.output<typeof text>, activation: ActivationName): Text
   };
 }
 
-/** The rotary towers have plain GELU, whatever the image tower has. */
+/** The published rotary towers have plain GELU, whatever the image tower has. */
 function textActivation(
   { rope }: { rope: boolean },
   approximate: string | undefined,
   other: ActivationName,
 ): ActivationName {
-  if (rope) return 'gelu';
-  return approximate === 'tanh' ? 'geluTanh' : other;
+  if (approximate === 'tanh') return 'geluTanh';
+  return rope ? 'gelu' : other;
 }
 
 /**

@@ -1,12 +1,12 @@
 /**
  * Batches as typed arrays, each a function of (seed, split, step): whoever knows the step can resume.
- * Pictures are normalised as CLIP's, texts are rows of ids.
+ * Pictures are normalised, texts are rows of ids.
  */
 import type { Art } from '../art/art';
 import { checkHand, type Hand, TRAINING_HANDS } from '../art/hands';
 import { EDIT_KIND_NAMES, type EditKind } from '../edits/edit';
 import { randomAt } from '../random';
-import { createRenderer } from '../scenes/render';
+import { CLIP_MEAN, CLIP_STD, createRenderer, type Normalization } from '../scenes/render';
 import { checkSplit, type Split } from '../scenes/splits';
 import { encodeTexts } from '../text/encode';
 import type { RestrictedTokenizer } from '../text/restrict';
@@ -15,7 +15,7 @@ import { editAt, handsForScenes, tripletAt } from '../world';
 
 /** Pictures with a short and a long caption each. */
 export interface TripletBatch {
-  /** `[batch, canvas, canvas, 3]`, normalised with CLIP's mean and deviation. */
+  /** `[batch, canvas, canvas, 3]`, normalised. */
   images: Float32Array;
   /** `[batch, shortLength]` */
   short: Int32Array;
@@ -57,6 +57,8 @@ export interface BatchOptions {
   hands?: readonly Hand[];
   /** Side of the pictures in pixels; 48 by default. */
   canvas?: number;
+  /** Of the pictures; CLIP's by default. */
+  normalization?: Normalization;
   /** Tokens of a short caption, start and end included; longer ones are cut. 28 by default. */
   shortLength?: number;
   /** Tokens of a long caption, start and end included; longer ones are cut. 64 by default. */
@@ -76,7 +78,7 @@ export interface Batches {
 export function createBatches(given: BatchOptions): Batches {
   const options = complete(given);
   const { art, tokenizer, seed, split, kinds, hands, canvas, shortLength, longLength } = options;
-  const renderer = createRenderer(art, { canvas });
+  const renderer = createRenderer(art, { canvas, scale: options.normalization });
   const pixels = canvas * canvas * 3;
   const handFor = (stream: string, index: number, scenes: Parameters<typeof handsForScenes>[0]): Hand => {
     const able = handsForScenes(scenes, hands);
@@ -146,6 +148,7 @@ function complete(given: BatchOptions): Required<BatchOptions> {
     kinds: EDIT_KIND_NAMES,
     hands: TRAINING_HANDS,
     canvas: 48,
+    normalization: { mean: CLIP_MEAN, std: CLIP_STD },
     shortLength: 28,
     longLength: 64,
     ...given,

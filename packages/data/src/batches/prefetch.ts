@@ -21,8 +21,8 @@ export interface PrefetchOptions {
 /** What the worker is started with. */
 export interface WorkerTask {
   options: Omit<Required<BatchOptions>, 'tokenizer'>;
-  /** The cut vocabulary; absent for the full tokenizer. */
-  vocabulary?: RestrictedVocabulary;
+  /** The cut vocabulary, or the folder of a tokenizer of files; absent for CLIP's full tokenizer. */
+  vocabulary?: RestrictedVocabulary | string;
   from: number;
 }
 
@@ -64,14 +64,13 @@ const CLIP_VOCABULARY = 49408;
 
 function taskOf({ options }: Batches, from: number): WorkerTask {
   const { tokenizer, ...plain } = options;
-  if (!('toJSON' in tokenizer) && tokenizer.size !== CLIP_VOCABULARY) {
+  const vocabulary = 'toJSON' in tokenizer ? tokenizer.toJSON() : tokenizer.directory;
+  if (vocabulary === undefined && tokenizer.size !== CLIP_VOCABULARY) {
     throw new TypeError(
-      `prefetch: the worker can rebuild clipTokenizer() or one cut from it, not a tokenizer of ${tokenizer.size} ids`,
+      `prefetch: the worker can rebuild clipTokenizer(), one cut from it, or one of loadTokenizer(), not a tokenizer of ${tokenizer.size} ids`,
     );
   }
-  return 'toJSON' in tokenizer
-    ? { options: plain, vocabulary: tokenizer.toJSON(), from }
-    : { options: plain, from };
+  return { options: plain, ...(vocabulary !== undefined && { vocabulary }), from };
 }
 
 /** Starts `worker` beside this file: JavaScript in a build, TypeScript through tsx in a checkout. */

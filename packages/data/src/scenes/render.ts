@@ -10,6 +10,12 @@ export const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073] as const;
 /** Standard deviation that goes with {@link CLIP_MEAN}. */
 export const CLIP_STD = [0.26862954, 0.26130258, 0.27577711] as const;
 
+/** What is taken from channels between 0 and 1, and what they are then divided by: red, green and blue. */
+export interface Normalization {
+  readonly mean: readonly [number, number, number];
+  readonly std: readonly [number, number, number];
+}
+
 /** Draws scenes on a canvas of fixed size. */
 export interface Renderer {
   /** Side of the canvas in pixels. */
@@ -27,8 +33,8 @@ export interface Renderer {
 export interface RendererOptions {
   /** Side of the canvas in pixels; 48 by default. */
   canvas?: number;
-  /** `clip` (the default) normalises with CLIP's mean and deviation; `unit` gives values in `[0, 1]`. */
-  scale?: 'clip' | 'unit';
+  /** `clip` (the default) normalises with CLIP's mean and deviation, others by their own; `unit` gives values in `[0, 1]`. */
+  scale?: 'clip' | 'unit' | Normalization;
 }
 
 interface Sprite {
@@ -37,13 +43,17 @@ interface Sprite {
   data: Float32Array;
 }
 
+function normalizationOf(scale: 'clip' | 'unit' | Normalization): Normalization {
+  if (scale === 'clip') return { mean: CLIP_MEAN, std: CLIP_STD };
+  return scale === 'unit' ? { mean: [0, 0, 0], std: [1, 1, 1] } : scale;
+}
+
 /** Makes a renderer over loaded art. */
 export function createRenderer(art: Art, { canvas = 48, scale = 'clip' }: RendererOptions = {}): Renderer {
   if (!Number.isInteger(canvas) || canvas < 16) {
     throw new RangeError(`createRenderer: canvas must be a whole number from 16 up, got ${canvas}`);
   }
-  const mean = scale === 'clip' ? CLIP_MEAN : ([0, 0, 0] as const);
-  const std = scale === 'clip' ? CLIP_STD : ([1, 1, 1] as const);
+  const { mean, std } = normalizationOf(scale);
   const sprites = new Map<string, Sprite>();
 
   const spriteFor = (hand: Hand, object: Placed): Sprite => {

@@ -4,7 +4,7 @@
  * ASCII), as in open_clip and big_vision; `transformers` gives SigLIP 2 texts that are lower-cased only.
  */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Tokenizer as PieceTokenizer } from '@huggingface/tokenizers';
 import { canonicalize } from './clean';
 import { clipTokenizer } from './clip-tokenizer';
@@ -104,6 +104,7 @@ function sentencePieceTokenizer(
     size: ids.size,
     pad,
     end,
+    directory: dirname(path),
     encode(text) {
       checkText(text);
       return [...model.encode(canonicalize(text), { add_special_tokens: false }).ids, end];

@@ -10,6 +10,8 @@ export interface Tokenizer {
   readonly start?: number;
   /** Id after the text. Of CLIP's ids it is the highest, so that argmax over a row finds it. */
   readonly end: number;
+  /** Where `loadTokenizer` read it, so that another thread can too; undefined where the family's comes with this package. */
+  readonly directory?: string;
   /** Ids of one text with start (if there is one) and end, neither cut nor padded. */
   encode(text: string): number[];
 }

@@ -13,6 +13,9 @@ import { StepList } from './step-list';
 /** The most elements of a tensor that is taken together with others. */
 const mostElements = 2 ** 16;
 
+/** The most elements of one kernel's tensors together: what its place keeps alive for longer is no more, of each input or result. */
+const mostTogether = 2 ** 22;
+
 /** What an elementwise step computes along one axis, but for its tensors, and these. */
 interface FlatStep {
   readonly step: Step;
@@ -37,7 +40,7 @@ export function foreachSteps(steps: readonly Step[]): Step[] {
   if (candidates.length === 0) return [...steps];
   const list = new StepList(steps.map((step) => ({ step })));
   for (const places of candidates) {
-    for (const { members, place } of groupsOf(list, places)) {
+    for (const { members, place } of groupsOf(list, places, flat)) {
       const parts = [...members].map((at) => flat[at] as FlatStep);
       list.replace([...members], place, { step: join(parts) });
     }
@@ -47,7 +50,7 @@ export function foreachSteps(steps: readonly Step[]): Step[] {
 
 /** The step as work along one axis, if it is elementwise, small, and reads whole tensors as they lie, or single elements. */
 function flatten(step: Step): FlatStep | undefined {
-  const { kernel, outputs } = step;
+  const { kernel } = step;
   if (kernel.kind !== 'loop' || kernel.reduction) return undefined;
   const length = sizeOf(kernel.axes);
   if (length > mostElements) return undefined;
@@ -62,8 +65,6 @@ function flatten(step: Step): FlatStep | undefined {
       text += `;load ${instruction.dtype} ${inputs.indexOf(node)} ${instruction.index.offset} ${stride}`;
     } else text += `;${textOf(instruction)} ${stride}`;
   }
-  for (const { dtype } of inputs) text += ` ${dtype}`;
-  for (const { dtype } of outputs) text += ` ${dtype}`;
   return { step, length, text, inputs };
 }
 
@@ -107,31 +108,48 @@ interface Group {
   place: number;
   /** The first place at which a result of theirs is read. */
   deadline: number;
+  elements: number;
 }
 
 /**
  * Goes along steps that compute the same, in their order. A step joins the group before it at its own place, if nobody has
  * read the group's results by then, or at the group's, if all that it reads is there.
  */
-function* groupsOf(list: StepList<{ readonly step: Step }>, places: readonly number[]): Generator<Group> {
+function* groupsOf(
+  list: StepList<{ readonly step: Step }>,
+  places: readonly number[],
+  flat: readonly (FlatStep | undefined)[],
+): Generator<Group> {
   let group: Group | undefined;
   for (const place of places) {
-    const { inputs, outputs } = (list.at(place) as { step: Step }).step;
-    const deadline = outputs.reduce(
-      (first, node) => list.readersOf(node).reduce((a, b) => Math.min(a, b), first),
-      Number.POSITIVE_INFINITY,
-    );
-    const makers = inputs.map((node) => list.placeOf(node));
-    if (group && place < group.deadline) group.place = place;
-    else if (!group || makers.some((at) => at >= (group as Group).place || group?.members.has(at))) {
-      if (group && group.members.size > 1) yield group;
-      group = { members: new Set([place]), place, deadline };
+    const { step, length } = flat[place] as FlatStep;
+    const readers = step.outputs.flatMap((node) => list.readersOf(node));
+    const deadline = readers.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+    const common = group && commonPlace(list, group, flat[place] as FlatStep, place);
+    if (group && common !== undefined) {
+      group.members.add(place);
+      group.place = common;
+      group.deadline = Math.min(group.deadline, deadline);
+      group.elements += length;
       continue;
     }
-    group.members.add(place);
-    group.deadline = Math.min(group.deadline, deadline);
+    if (group && group.members.size > 1) yield group;
+    group = { members: new Set([place]), place, deadline, elements: length };
   }
   if (group && group.members.size > 1) yield group;
+}
+
+/** Where a group and a step behind it can both run, if they fit together. */
+function commonPlace(
+  list: StepList<{ readonly step: Step }>,
+  { members, place: before, deadline, elements }: Group,
+  { step, length }: FlatStep,
+  place: number,
+): number | undefined {
+  if (elements + length > mostTogether) return undefined;
+  if (place < deadline) return place;
+  const makers = step.inputs.map((node) => list.placeOf(node));
+  return makers.every((at) => at < before && !members.has(at)) ? before : undefined;
 }
 
 /** The foreach over these steps. */

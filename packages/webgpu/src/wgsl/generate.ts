@@ -9,6 +9,7 @@ import { reductionCode } from './reduction-code';
 import { registerMatmulCode } from './register-matmul-code';
 import { rowCode } from './row-code';
 import { scatterCode } from './scatter-code';
+import { subgroupMatmulCode } from './subgroup-matmul-code';
 import type { Dispatch, FlashBackwardKernel, FlashKernel, Task } from './task';
 import { tiledMatmulCode } from './tiled-matmul-code';
 
@@ -38,7 +39,8 @@ export function generate(given: Task, profile: Profile): Dispatch | undefined {
   if (isEmpty(task)) return undefined;
   if (is<ForeachKernel>(task, 'foreach')) return foreachCode(task);
   if (is<MatmulKernel>(task, 'matmul')) {
-    return profile.workgroupMemory ? tiledMatmulCode(task, profile) : registerMatmulCode(task, profile);
+    if (!profile.workgroupMemory) return registerMatmulCode(task, profile);
+    return subgroupMatmulCode(task, profile) ?? tiledMatmulCode(task, profile);
   }
   if (is<RowKernel>(task, 'row')) return rowCode(task, profile);
   if (is<ScatterAddKernel>(task, 'scatterAdd')) return scatterCode(task, profile);

@@ -22,8 +22,9 @@ import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
 import { storeOperands } from './store-operands';
+import { matrixTile } from './subgroup-matmul-code';
 import { type Lowered, outerAxes, type Task } from './task';
-import { piecesOfK } from './tiled-matmul-code';
+import { chooseTile, piecesOfK } from './tiled-matmul-code';
 import { packHalves } from './unpacked-halves';
 
 /** The tasks of a launch. */
@@ -171,7 +172,8 @@ function lowerMatmul(given: Task<MatmulKernel<Operand | Producer>>, profile: Pro
 function lowerStored(given: Task<MatmulKernel>, profile: Profile): Lowered {
   const task = collapseMatmul(given);
   const { kernel } = task;
-  const pieces = profile.workgroupMemory ? piecesOfK(kernel, profile) : 1;
+  const tile = matrixTile(task, profile)?.tile ?? chooseTile(kernel, profile);
+  const pieces = profile.workgroupMemory ? piecesOfK(kernel, profile, tile) : 1;
   if (pieces < 2) return { tasks: [task], scratch: [] };
   const chunk = Math.ceil(kernel.k / pieces / 16) * 16;
   const count = Math.ceil(kernel.k / chunk);

@@ -34,6 +34,7 @@ export class Shader {
   private readonly declarations: string[] = [];
   private names = 0;
   private subgroups = false;
+  private matrices = false;
 
   constructor(private readonly task: Task) {
     const used = usedInputs(task.kernel);
@@ -87,6 +88,11 @@ export class Shader {
   needSubgroups(name: string): string {
     this.subgroups = true;
     return name;
+  }
+
+  /** Says that subgroups multiply matrices. The entry point then knows `subgroup`, the number of its subgroup (u32). */
+  needMatrices(): void {
+    this.matrices = true;
   }
 
   /** A declaration at module scope. */
@@ -205,15 +211,17 @@ export class Shader {
     });
     const params = this.words.map((_, i) => `let p${i} = params[${i >> 2}].${'xyzw'[i & 3]};`);
     const subgroupLane = this.subgroups ? ', @builtin(subgroup_invocation_id) subgroup_lane: u32' : '';
+    const subgroup = this.matrices ? ', @builtin(subgroup_id) subgroup: u32' : '';
     const code = [
       ...(this.native && this.bindings.some(({ dtype }) => dtype === 'f16') ? ['enable f16;'] : []),
-      ...(this.subgroups ? ['enable subgroups;'] : []),
+      ...(this.subgroups || this.matrices ? ['enable subgroups;'] : []),
+      ...(this.matrices ? ['enable chromium_experimental_subgroup_matrix;'] : []),
       `@group(0) @binding(0) var<uniform> params: array<vec4<i32>, ${blocks}>;`,
       ...storage,
       ...this.declarations,
       ...helperText(this.helpers),
       `@compute @workgroup_size(${size})`,
-      `fn main(@builtin(workgroup_id) at: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lane: u32${subgroupLane}) {`,
+      `fn main(@builtin(workgroup_id) at: vec3<u32>, @builtin(num_workgroups) grid: vec3<u32>, @builtin(local_invocation_index) lane: u32${subgroupLane}${subgroup}) {`,
       ...params.map((line) => `  ${line}`),
       '  let group = at.y * grid.x + at.x;',
       `  if (group >= u32(${groups})) { return; }`,

@@ -27,24 +27,32 @@ const tilings: Readonly<Record<Tile, Tiling>> = {
   32: { tile: 32, rows: 4, columns: 4 },
 };
 
-/** Tiles of a matrix product under a tiling. */
-const tilesOf = ({ batch, m, n }: MatmulKernel, { tile }: Tiling): number =>
+/** Tiles of a matrix product. */
+export const tilesOf = ({ batch, m, n }: MatmulKernel, tile: Tile): number =>
   Math.ceil(m / tile) * Math.ceil(n / tile) * sizeOf(batch);
 
-/** The tiling that was timed to be the fastest, or the largest that leaves enough tiles for a GPU's processors. */
-function chooseTiling(kernel: MatmulKernel, { workgroups, tiles }: Profile): Tiling {
-  const fits = ({ tile }: Tiling) => Math.min(kernel.m, kernel.n) > tile / 2;
+/**
+ * The tile that was timed to be the fastest, or the largest that leaves enough tiles for a GPU's processors.
+ *
+ * @param larger - what may be taken beside 32, the largest first
+ */
+export function chooseTile(
+  kernel: MatmulKernel,
+  { workgroups, tiles }: Profile,
+  larger: readonly Tile[] = [128, 64],
+): Tile {
+  const fits = (tile: Tile) => Math.min(kernel.m, kernel.n) > tile / 2;
   const side = Math.sqrt(sizeOf(kernel.batch) * kernel.m * kernel.n);
   const timed = tiles.find(({ most }) => side <= most) ?? tiles[tiles.length - 1];
   const enough: Readonly<Record<Tile, number>> = { 128: workgroups, 64: workgroups / 4, 32: 0 };
-  const good = (tiling: Tiling) =>
-    fits(tiling) && (timed ? tiling.tile <= timed.tile : tilesOf(kernel, tiling) >= enough[tiling.tile]);
-  return [tilings[128], tilings[64]].find(good) ?? tilings[32];
+  const good = (tile: Tile) =>
+    fits(tile) && (timed ? tile <= timed.tile : tilesOf(kernel, tile) >= enough[tile]);
+  return larger.find(good) ?? 32;
 }
 
 /** How many pieces `k` should be cut into, so that there are enough tiles for a GPU's processors. */
-export function piecesOfK(kernel: MatmulKernel, profile: Profile): number {
-  const tiles = tilesOf(kernel, chooseTiling(kernel, profile));
+export function piecesOfK(kernel: MatmulKernel, profile: Profile, tile: Tile): number {
+  const tiles = tilesOf(kernel, tile);
   return Math.max(1, Math.min(Math.floor(profile.workgroups / tiles), Math.floor(kernel.k / 256)));
 }
 
@@ -89,7 +97,11 @@ function writeBlock(
 }
 
 /** The range of `k` that this invocation sums: all of it, or the piece that the first batch axis numbers. */
-function writeRange({ task, shader }: MatmulPlan, batch: readonly string[], end: string): [string, string] {
+export function writeRange(
+  { task, shader }: MatmulPlan,
+  batch: readonly string[],
+  end: string,
+): [string, string] {
   if (!task.chunk) return ['0', end];
   const chunk = shader.param(task.chunk);
   const from = shader.let('f', `${batch[0]} * ${chunk}`);
@@ -101,7 +113,7 @@ export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Di
   const plan: MatmulPlan = planMatmul(given, { a: ['other', 'k'], b: ['other', 'k'] });
   const { shader, task, a, b } = plan;
   const { batch, m, n, k } = task.kernel;
-  const { tile, rows, columns } = chooseTiling(task.kernel, profile);
+  const { tile, rows, columns } = tilings[chooseTile(task.kernel, profile)];
   const across = tile / columns;
   const size = across * (tile / rows);
   const blocks = tile / 4;
@@ -167,7 +179,7 @@ export function tiledMatmulCode(given: Task<MatmulKernel>, profile: Profile): Di
   const row = shader.let('m', `${rowTile} + down * ${rows}`);
   const column = shader.let('n', `${columnTile} + along * ${columns}`);
   writeEpilogue(plan, { sums, perRow, step: 4, row, column }, indices, limits);
-  return shader.finish(tilesOf(task.kernel, { tile, rows, columns }), size);
+  return shader.finish(tilesOf(task.kernel, tile), size);
 }
 
 /** Adds the products of the loaded tiles to the sums: four steps of `k` in the text, the rest a loop. */
