@@ -76,6 +76,20 @@ it('saves and loads tensors and what is said of them', async () => {
   });
 });
 
+it('copies files into it, under their own names', async () => {
+  const [given, missing] = [join(directory, 'tokenizer.json'), join(directory, 'none.json')];
+  await writeFile(given, '{"a": 1}');
+  const path = await saveCheckpoint(join(directory, 'run'), 'step-1', at(1), { files: [given] });
+  expect(await readFile(join(path, 'tokenizer.json'), 'utf8')).toBe('{"a": 1}');
+  // Once more over itself: the file of the checkpoint that is replaced.
+  await saveCheckpoint(join(directory, 'run'), 'step-1', at(2), { files: [join(path, 'tokenizer.json')] });
+  expect(await readFile(join(path, 'tokenizer.json'), 'utf8')).toBe('{"a": 1}');
+  await expect(saveCheckpoint(join(directory, 'run'), 'step-2', at(3), { files: [missing] })).rejects.toThrow(
+    /step-2 failed: .*none\.json/,
+  );
+  expect((await loadCheckpoint(join(directory, 'run'))).info.step).toBe(2);
+});
+
 it('deletes none unless it is told to', async () => {
   for (const step of [1, 2, 3, 4]) await saveCheckpoint(directory, `step-${step}`, at(step));
   expect((await readdir(directory)).sort()).toEqual(['latest', 'step-1', 'step-2', 'step-3', 'step-4']);

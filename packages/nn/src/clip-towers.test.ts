@@ -172,6 +172,25 @@ describe('text tower', () => {
     expect(() => tower.apply(params, packed)).toThrow('packed texts have no padding');
   });
 
+  it('knows two lengths, if it reads padding', async () => {
+    const form = { positions: 'rotary', causal: false, pool: 'last' } as const;
+    const tower = textTransformer({ ...options, ...form, shortLength: 4 });
+    const params = evaluate(tower.init(randomKey(4)));
+    const short = ids([[17, 3, 19, 0]]);
+    const alone = textTransformer({ ...options, ...form, contextLength: 4 });
+    expect(await values(tower.apply(params, short))).toEqual(await values(alone.apply(params, short)));
+    expect(tower.apply(params, ids([[17, 3, 19, 0, 0, 0, 0, 0]])).shape).toEqual([1, 6]);
+    expect(() => tower.apply(params, ids([[17, 3, 19]]))).toThrow(
+      'sequences of 3 tokens; wants 4 (shortLength) or 8 (contextLength), since this tower reads the padding too',
+    );
+    expect(() => textTransformer({ ...options, ...form, shortLength: 9 })).toThrow(
+      'shortLength 9 with 8 tokens (contextLength); wants fewer',
+    );
+    expect(() => textTransformer({ ...options, shortLength: 4 })).toThrow(
+      'a tower that does not read padding takes all lengths',
+    );
+  });
+
   it('takes the first 20 stretched positions from one table and the rest from the other', async () => {
     const long = { ...options, contextLength: 24 };
     const tower = textTransformer({ ...long, positions: 'stretched' });

@@ -228,6 +228,29 @@ describe('texts', () => {
     }
   });
 
+  it('have the length at which a tower of two lengths reads them', async () => {
+    for (const pad of [tokenizer.end, tokenizer.pad]) {
+      const pretrained = tiny({ causal: false, pool: 'last', positions: 'rotary', shortLength: 8 });
+      const { model, params } = pretrained;
+      const padded = { ...tokenizer, pad }; // SigLIP pads with the end token
+      const lengths = captions.map((text) => (tokenizer.encode(text).length <= 8 ? 8 : 40));
+      expect(new Set(lengths).size).toBe(2);
+      const want = await Promise.all(
+        captions.map((text, i) => {
+          const length = lengths[i] as number;
+          return model.text
+            .apply(params.text, tensor(encodeTexts(padded, [text], length), [1, length]))
+            .data();
+        }),
+      );
+      for (const batch of [1, 2, 16]) {
+        const embedder = createEmbedder({ ...pretrained, tokenizer: padded }, { batch });
+        expectClose(await embedder.texts(captions), Float32Array.from(want.flatMap((row) => [...row])));
+        expect([embedder.embedded.texts, embedder.cut]).toEqual([5, 1]);
+      }
+    }
+  });
+
   it('are counted where they are longer than the model reads, and not where they just fit', async () => {
     const embedder = createEmbedder(tiny());
     const words = (count: number) => Array.from({ length: count }, () => 'a').join(' ');

@@ -34,6 +34,7 @@ function reduced({ vision, text, ...others }: ModelConfig): ModelConfig {
       width: 12,
       vocabulary: 40,
       contextLength: text.positions === 'stretched' ? 26 : 9,
+      ...(text.shortLength !== undefined && { shortLength: 5 }),
     },
   };
 }
@@ -115,8 +116,9 @@ async function compareGrids({ model, params, files }: Exported): Promise<void> {
 
 async function compareTexts({ model, params, files }: Exported): Promise<void> {
   const { contextLength, vocabulary, causal = true, pool = 'end' } = model.config.text;
+  const { shortLength = contextLength } = model.config.text;
   const tower = await session(files.text);
-  const lengths = causal && pool === 'end' ? [contextLength, 4] : [contextLength];
+  const lengths = causal && pool === 'end' ? [contextLength, 4] : [contextLength, shortLength];
   for (const length of lengths) {
     for (const batch of [1, 3]) {
       const ids = Int32Array.from({ length: batch * length }, (_, i) => (i * 7 + batch) % (vocabulary - 1));
@@ -135,6 +137,7 @@ describe('exportOnnx', () => {
       ...configurations['small-world'],
       vision: { ...configurations['small-world'].vision, pool: 'mean' },
     },
+    'CLIP-IN from SigLIP': withRotaryText(configurations['SigLIP-B/16']),
     'another rotary base': {
       ...configurations['small-world'],
       text: { ...withRotaryText(configurations['small-world']).text, rotaryBase: 500 },

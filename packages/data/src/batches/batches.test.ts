@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
+import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Art, loadArt } from '../art/art';
 import { type Hand, TRAINING_HANDS } from '../art/hands';
-import { createRenderer } from '../scenes/render';
+import { CLIP_MEAN, CLIP_STD, createRenderer } from '../scenes/render';
 import { clipTokenizer } from '../text/clip-tokenizer';
+import { loadTokenizer } from '../text/load-tokenizer';
 import { restrict } from '../text/restrict';
 import { vocabularyTexts } from '../text/vocabulary';
 import { editAt, handsForScenes, tripletAt } from '../world';
@@ -95,6 +97,21 @@ describe('batches', () => {
     expect([...seen].sort()).toEqual([...TRAINING_HANDS].sort());
   });
 
+  test('pictures are normalised as asked', () => {
+    const clip = createBatches(options).at(1);
+    const given = { mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5] } as const;
+    const siglip = createBatches({ ...options, normalization: given }).at(1);
+    const pairs = [
+      [clip.triplets.images, siglip.triplets.images],
+      [clip.edits.sourceImages, siglip.edits.sourceImages],
+      [clip.edits.targetImages, siglip.edits.targetImages],
+    ] as const;
+    for (const [ours, theirs] of pairs) {
+      const apart = theirs.map((x, i) => (x + 1) / 2 - (ours[i]! * CLIP_STD[i % 3]! + CLIP_MEAN[i % 3]!));
+      expect(Math.max(...apart.subarray(0, 7000).map(Math.abs))).toBeLessThan(1e-5);
+    }
+  });
+
   test('bad options are refused by name', () => {
     expect(() => createBatches({ ...options, triplets: -1 })).toThrow(
       /triplets must be a whole number from 0 up, got -1/,
@@ -108,7 +125,8 @@ describe('batches', () => {
 
 describe('prefetch', () => {
   test('gives the synchronous batches in order, from any step', async () => {
-    for (const tokens of [tokenizer, full]) {
+    const pieces = await loadTokenizer(join(import.meta.dirname, '../../reference/tokenizers/siglip2'));
+    for (const tokens of [tokenizer, full, pieces]) {
       const batches = createBatches({ ...options, tokenizer: tokens });
       let step = 4;
       for await (const batch of prefetch(batches, { depth: 2, from: 4, to: 9 }))

@@ -189,8 +189,11 @@ describe('pixels', () => {
     const art2 = loadArt(['twemoji']);
     const unit = createRenderer(art2, { scale: 'unit' }).render(scene, 'twemoji');
     const clip = createRenderer(art2).render(scene, 'twemoji');
+    const own = { mean: [0.5, 0.4, 0.3], std: [0.5, 0.25, 0.2] } as const;
+    const other = createRenderer(art2, { scale: own }).render(scene, 'twemoji');
     unit.forEach((value, i) => {
       expect(clip[i]).toBeCloseTo((value - CLIP_MEAN[i % 3]!) / CLIP_STD[i % 3]!, 4);
+      expect(other[i]).toBeCloseTo((value - own.mean[i % 3]!) / own.std[i % 3]!, 4);
       expect(value).toBeGreaterThanOrEqual(-1e-6);
       expect(value).toBeLessThanOrEqual(1 + 1e-6);
     });
