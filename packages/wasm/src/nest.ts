@@ -15,7 +15,7 @@ import {
   type Producer,
   type RowKernel,
 } from '@clipin/kernel';
-import { planned } from './produce';
+import { planned } from './produced';
 
 /** For each axis that stays, the axes it stands for; only the last of them keeps its stride. */
 interface Merge {

@@ -6,48 +6,19 @@
 import type { Affine, DType, Instruction } from '@clipin/kernel';
 import { type Code, doWhile, i32, ifElse, op, plus, times } from './code';
 import type { Frame } from './frame';
-import { elementCost } from './loop';
 import type { Target } from './math';
 import { storeVectorLanes } from './memory-access';
 import type { Local } from './module';
 import type { SimpleMatmul } from './nest';
+import { walksFirst } from './produced';
 import { ProgramEmitter } from './program';
-import type { Block } from './tiles';
-
-/** The most elements of an operand that a thread computes at once, if that leaves room for a tile. */
-export const mostProduced = 2 ** 18;
-
-const cyclesANanosecond = 3;
-
-/** Cycles to compute an element of an operand, if it is a program. */
-export const producedCycles = (program: readonly Instruction[] | undefined): number =>
-  program ? cyclesANanosecond * elementCost(program) : 0;
+import { type Block, cyclesANanosecond, producedCycles } from './tiles';
 
 /** The largest parts of the operands that one block reads: as many rows and columns of the result, and steps of k. */
 interface Reach {
   readonly rows: number;
   readonly columns: number;
   readonly steps: number;
-}
-
-/** Whether a program reads memory rather along the first than along the second of the last two axes. */
-export function walksFirst(program: readonly Instruction[], rank: number): boolean {
-  const loads = program.flatMap((step) => (step.op === 'load' ? [step.index.strides] : []));
-  const along = (axis: number) =>
-    loads.filter((strides) => Math.abs(strides[axis] ?? 0) === 1).length -
-    loads.filter((strides) => Math.abs(strides[axis] ?? 0) > 1).length;
-  return along(rank - 2) > along(rank - 1);
-}
-
-/** The affine function of a matrix of its own, as if all of it were computed: what plans are made with. */
-export function planned(
-  program: readonly Instruction[],
-  rank: number,
-  rows: number,
-  columns: number,
-): Affine {
-  const [row, column] = walksFirst(program, rank) ? [1, rows] : [columns, 1];
-  return { offset: 0, strides: [...new Array<number>(rank - 2).fill(0), row, column] };
 }
 
 /** Elements from one line to the next: whole panels, and not all in the same few lines of the caches. */

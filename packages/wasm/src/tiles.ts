@@ -2,16 +2,17 @@
  * A matrix product by our own tiles: how it is cut into blocks of rows and columns and into segments of k, and the code
  * of one block. The cut depends on the kernel alone, so that the bits do not depend on the threads.
  */
-import { type Affine, sizeOf } from '@clipin/kernel';
+import { type Affine, type Instruction, sizeOf } from '@clipin/kernel';
 import { type Code, call, doWhile, i32, ifElse, op, plus, times } from './code';
 import { elementAddress, type Frame } from './frame';
 import { type GemmLayout, gemmFunction, type PanelCopy, panelColumns, panelStep, tileRows } from './gemm';
 import { halfBytes } from './half';
+import { elementCost } from './loop';
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
 import { packFunction, touchFunction } from './pack';
-import { mostProduced, producedCycles } from './produce';
+import { mostProduced } from './produced';
 
 /** Nanoseconds of one multiply-add. */
 export const multiplyAddCost = 0.035;
@@ -83,6 +84,13 @@ function operandsOf(kernel: SimpleMatmul, cut: Cut, target: Target): Operands {
   const bSmall = k * n <= smallMatrix && !crowds(bStep);
   return { aPacked, copy: bSmall || cut.rows <= tileRows(target) ? 'none' : 'whileReading' };
 }
+
+/** Cycles of a processor, about. */
+export const cyclesANanosecond = 3;
+
+/** Cycles to compute an element of an operand, if it is a program. */
+export const producedCycles = (program: readonly Instruction[] | undefined): number =>
+  program ? cyclesANanosecond * elementCost(program) : 0;
 
 /** Cycles that a cut costs beside the multiply-adds, roughly, and the cycles of those. */
 function cyclesOf(kernel: SimpleMatmul, cut: Cut, target: Target): number {
