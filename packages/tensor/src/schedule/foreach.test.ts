@@ -79,7 +79,24 @@ describe('one kernel', () => {
     expect(program).toContainEqual(expect.objectContaining({ input: 0, index: { offset: 3, strides: [0] } }));
   });
 
-  test('fills, and programs that know their position', () => {
+  test('fills, casts, averages of parameters, steps of gradient descent', () => {
+    expect(parts(leaf(3).cast('f16'), leaf(5, 8).cast('f16'))).toEqual([2]);
+    const decay = leaf();
+    const averaged = [[3], [5, 8]].map((shape) =>
+      leaf(...shape)
+        .mul(decay)
+        .add(leaf(...shape).mul(0.1)),
+    );
+    expect(parts(...averaged)).toEqual([2]);
+    const [rate, clip] = [leaf(), leaf()];
+    const stepped = [[3], [5, 8]].map((shape) =>
+      leaf(...shape).sub(
+        leaf(...shape)
+          .mul(clip)
+          .mul(rate),
+      ),
+    );
+    expect(foreachOf(...stepped)).toMatchObject({ shared: 2, own: 2 });
     expect(parts(zeros([3]), zeros([4, 4]), zeros([2], { dtype: 'i32' }))).toEqual([2, 1]);
   });
 

@@ -1,6 +1,6 @@
 /**
  * One program over many tensors: as many in one dispatch as an adapter binds buffers, one text for each such number. A
- * workgroup belongs to one part; a switch finds the part's buffers for its loads and its stores, and the program between
+ * workgroup belongs to one part, whose buffers it loads from and stores to by a branch each, and the program between
  * stands once. Always four neighbours at a time: what a last run has too many falls in the padding of buffers.
  */
 import { type Affine, type ForeachKernel, foreachPart } from '@clipin/kernel';
