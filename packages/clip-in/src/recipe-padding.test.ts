@@ -20,6 +20,7 @@ import {
   withLeaves,
 } from '@clipin/tensor';
 import { createWasmDevice } from '@clipin/wasm';
+import { createWebgpuDevice } from '@clipin/webgpu';
 import { encode } from 'fast-png';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { runEval } from './commands/eval';
@@ -216,6 +217,24 @@ it('learns: the tower comes near its teacher, and the losses fall', { timeout: 2
   const distance = (text: TextTransformerParams) =>
     distillationLoss(model.text.apply(text, ids), wanted).item();
   expect(await distance(params.text)).toBeLessThan(0.5 * (await distance(undistilled)));
+});
+
+it('gives the same losses on webgpu within rounding', { timeout: 240_000 }, async () => {
+  const start = join(folder, 'devices');
+  await saveHuggingFace(start, await published('siglip2'));
+  const settings: ConfigInput = {
+    distillation: { ...tiny.distillation, steps: 2 },
+    training: { ...tiny.training, steps: 3 },
+  };
+  const onWasm = losses(await run('on-wasm', start, settings));
+  const webgpu = await createWebgpuDevice({ adapter: 'software' });
+  setDefaultDevice(webgpu);
+  const onWebgpu = losses(await run('on-webgpu', start, settings));
+  destroyDevice(webgpu);
+  expect(onWebgpu).toHaveLength(5);
+  onWasm.forEach((loss, step) => {
+    expect(Math.abs((onWebgpu[step] as number) - loss) / loss).toBeLessThan(2e-5 * (1 + step));
+  });
 });
 
 it('reads the padding, at both lengths', async () => {
