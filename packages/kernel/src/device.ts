@@ -31,6 +31,12 @@ export interface DeviceLimits {
   readonly kernelBuffers: number;
   /** The largest buffer, in bytes. */
   readonly bufferBytes: number;
+  /**
+   * Rows or columns of a product's result for which the device computes an operand that is a program once, about: `a` is
+   * computed again for every so many columns, `b` for every so many rows. 0: the device stores such operands first, so
+   * that nothing is gained by them.
+   */
+  readonly operandBlock: number;
 }
 
 /** Counters that a test can read. */

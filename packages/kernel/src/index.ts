@@ -28,6 +28,7 @@ export {
   launchKey,
   type MatmulKernel,
   type Operand,
+  type Producer,
   type ReduceOp,
   type Reduction,
   type RowFold,

@@ -22,6 +22,7 @@ import type {
   LoopKernel,
   MatmulKernel,
   Operand,
+  Producer,
   ReduceOp,
   RowKernel,
   ScatterAddKernel,
@@ -194,14 +195,26 @@ function runRow(kernel: RowKernel, inputs: readonly Data[], outputs: readonly Da
   });
 }
 
-function runMatmul(kernel: MatmulKernel, inputs: readonly Data[], outputs: readonly Data[]): void {
+/** The element of a product's operand. */
+function operandAt(operand: Operand | Producer, inputs: readonly Data[], index: readonly number[]): number {
+  if ('input' in operand) return read(inputs, operand, index);
+  return runProgram(operand.program, inputs, index, []).at(-1) as number;
+}
+
+function runMatmul(
+  kernel: MatmulKernel<Operand | Producer>,
+  inputs: readonly Data[],
+  outputs: readonly Data[],
+): void {
   const { batch, m, n, k, a, b } = kernel;
   forEachIndex([...batch, m, n], (index, flat) => {
     const outer = index.slice(0, batch.length);
     const [row, column] = index.slice(batch.length);
     let sum = 0;
     for (let i = 0; i < k; i++) {
-      sum += read(inputs, a, [...outer, row as number, i]) * read(inputs, b, [...outer, i, column as number]);
+      sum +=
+        operandAt(a, inputs, [...outer, row as number, i]) *
+        operandAt(b, inputs, [...outer, i, column as number]);
     }
     store(kernel, inputs, outputs, index, flat, [sum]);
   });
@@ -336,7 +349,7 @@ export function createReferenceDevice(): Device {
   return {
     kind: 'reference',
     description: 'reference, float64 interpreter',
-    limits: { kernelBuffers: 64, bufferBytes: 2 ** 30 },
+    limits: { kernelBuffers: 64, bufferBytes: 2 ** 30, operandBlock: 0 },
     get memory() {
       return { bytes: elements * 8, buffers: live.size };
     },

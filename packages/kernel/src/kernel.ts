@@ -123,18 +123,24 @@ export interface Operand {
   readonly index: Affine;
 }
 
+/** An operand that is computed where it is read: each element is the last value, f32, of a program without `reduced`. */
+export interface Producer {
+  readonly program: readonly Instruction[];
+}
+
 /**
- * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32; each operand is an f32 or f16 input. `a` is affine over `[...batch, m, k]`, `b` over `[...batch, k, n]`;
- * any strides, a transpose or a broadcast batch included. The body runs over `[...batch, m, n]`: the epilogue.
+ * `Σ_k a[batch…, m, k] · b[batch…, k, n]` in f32. Each operand is an f32 or f16 input, or a program: `a` over
+ * `[...batch, m, k]`, `b` over `[...batch, k, n]`, inputs affine; any strides, a transpose or a broadcast batch included. The
+ * body runs over `[...batch, m, n]`: the epilogue.
  */
-export interface MatmulKernel extends Body {
+export interface MatmulKernel<Of extends Operand | Producer = Operand> extends Body {
   readonly kind: 'matmul';
   readonly batch: readonly number[];
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  readonly a: Operand;
-  readonly b: Operand;
+  readonly a: Of;
+  readonly b: Of;
 }
 
 /**
@@ -196,7 +202,7 @@ export type Kernel =
   | LoopKernel
   | ForeachKernel
   | RowKernel
-  | MatmulKernel
+  | MatmulKernel<Operand | Producer>
   | ScatterAddKernel
   | AttentionKernel
   | AttentionBackwardKernel;

@@ -68,6 +68,7 @@ export function deviceConformance(
       'rows in place': rowCases(true),
       'matrix products': matmulCases(),
       'matrix products in place': matmulCases(true),
+      'matrix products of programs': matmulCases(false, true),
       'scatter-add': scatterAddCases,
       attention: attentionCases(),
       'derivative of attention': attentionBackwardCases(),

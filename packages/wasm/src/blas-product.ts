@@ -8,6 +8,16 @@ import { imported, type Local, type ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
 import type { Block } from './tiles';
 
+/** The plan with operands that lie otherwise than it was made for: computed for each block. */
+export function withLeading(plan: BlasPlan, { batch, a, b, produced }: SimpleMatmul): BlasPlan {
+  const leading = ({ strides }: Affine): number => Math.max(...strides.slice(batch.length));
+  return {
+    ...plan,
+    ...(produced.a && { a: { ...plan.a, leading: leading(a) } }),
+    ...(produced.b && { b: { ...plan.b, leading: leading(b) } }),
+  };
+}
+
 /** Bytes of a thread's memory that `blasProduct` wants. */
 export const blasBytes = ({ wideA, wideB }: BlasPlan): number => (wideA?.bytes ?? 0) + (wideB?.bytes ?? 0);
 

@@ -79,6 +79,8 @@ const fewRows = 4;
 const fewResults = 128;
 /** Most rows or columns of a block. */
 const mostSide = 512;
+/** Most elements of an operand that is computed for a block. */
+const mostComputed = 2 ** 20;
 /** No block is cut that has no more rows or columns than this, */
 const enoughSide = 64;
 /** or no more multiply-adds. */
@@ -98,10 +100,12 @@ export function blasPlan(kernel: SimpleMatmul, blocks: number): BlasPlan | undef
   const rank = batch.length;
   const [aRow = 0, aStep = 0] = kernel.a.strides.slice(rank);
   const [bStep = 0, bColumn = 0] = kernel.b.strides.slice(rank);
+  const sides = sidesOf(kernel);
+  if (Math.min(sides.rows, sides.columns) < registerSide) return undefined;
   const a = blasMatrix(m, k, aRow, aStep);
   const b = blasMatrix(k, n, bStep, bColumn);
   if (!a || !b) return undefined;
-  const blocksOfSize = cut(m, n, k, blocks / sizeOf(batch));
+  const blocksOfSize = cut(m, n, k, blocks / sizeOf(batch), sides);
   return withHalves(kernel, { a, b, ...blocksOfSize });
 }
 
@@ -122,10 +126,22 @@ function withHalves({ m, n, k, aHalf, bHalf }: SimpleMatmul, plan: BlasPlan): Bl
   return { ...plan, ...(aHalf && { wideA }), ...(bHalf && { wideB }) };
 }
 
+/** Rows and columns. */
+interface Sides {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** The most of a block: fewer where an operand is computed for it, with all its k, in the thread's memory. */
+function sidesOf({ k, produced }: SimpleMatmul): Sides {
+  const side = (program: unknown) => (program ? Math.min(mostSide, Math.floor(mostComputed / k)) : mostSide);
+  return { rows: side(produced.a), columns: side(produced.b) };
+}
+
 /** Blocks of even size: as few as there may be, since each call packs its operands anew. */
-function cut(m: number, n: number, k: number, blocks: number): { rows: number; columns: number } {
-  let rows = evenPart(m, mostSide);
-  let columns = evenPart(n, mostSide);
+function cut(m: number, n: number, k: number, blocks: number, most: Sides): Sides {
+  let rows = evenPart(m, most.rows);
+  let columns = evenPart(n, most.columns);
   while (
     Math.ceil(m / rows) * Math.ceil(n / columns) < blocks &&
     Math.max(rows, columns) > enoughSide &&

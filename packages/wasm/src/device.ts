@@ -87,7 +87,7 @@ class Scratch {
 
 class WasmDevice implements Device {
   readonly kind = 'wasm';
-  readonly limits = { kernelBuffers: 64, bufferBytes: bufferLimit };
+  readonly limits = { kernelBuffers: 64, bufferBytes: bufferLimit, operandBlock: 128 };
   readonly description: string;
   private readonly kernels = new Map<string, LoadedKernel>();
   private readonly live = new Set<WasmBuffer>();

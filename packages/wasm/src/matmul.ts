@@ -3,9 +3,16 @@
  * runs over each finished block. Where k is cut into segments, their sums lie in shared scratch memory first, and a second
  * stage adds them up in order.
  */
-import { contiguousStrides, type Launch, type MatmulKernel, sizeOf } from '@clipin/kernel';
+import {
+  contiguousStrides,
+  type Launch,
+  type MatmulKernel,
+  type Operand,
+  type Producer,
+  sizeOf,
+} from '@clipin/kernel';
 import { type BlasPlan, blasCost, blasPlan } from './blas';
-import { blasBytes, blasProduct } from './blas-product';
+import { blasBytes, blasProduct, withLeading } from './blas-product';
 import { type Code, i32, ifElse, load, op, plus, times } from './code';
 import { type CompiledKernel, elementAddress, Frame, type Stage } from './frame';
 import { panelColumns } from './gemm';
@@ -13,6 +20,7 @@ import { advanceOutputs, elementCost, startOutputs, storeAll, walkVectors } from
 import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import { type SimpleMatmul, simplifyMatmul } from './nest';
+import { produceOperands } from './produce';
 import { ProgramEmitter } from './program';
 import { type Block, multiplyAddCost, planOf, tileBytes, tileProduct } from './tiles';
 
@@ -222,7 +230,6 @@ function foldStage(launch: Launch, kernel: SimpleMatmul, blocks: Blocks, target:
 /** Code for a product that BLAS computes, block by block. */
 function compileBlas(
   launch: Launch,
-  kernel: MatmulKernel,
   simple: SimpleMatmul,
   plan: BlasPlan,
   target: Target,
@@ -241,30 +248,28 @@ function compileBlas(
   const sumBytes = direct ? 0 : plan.rows * blocks.row;
   const own = plus(frame.own.get, sumBytes);
   const wideBytes = blasBytes(plan);
-  const work = Math.min(m, plan.rows) * columns * k;
+  const reach = { rows: Math.min(m, plan.rows), columns, steps: k };
+  const operands = produceOperands(frame, launch.inputTypes, simple, reach, target);
+  const found = withLeading(plan, operands.kernel);
+  const product = blasProduct(module, operands.kernel, found, leading, operands.inputs, own);
+  const work = reach.rows * columns * k;
   const stage = productStage(frame, launch, simple, blocks, target, {
-    cost: blasCost.call + work * blasCost.flop + (wideBytes / 4) * blasCost.half,
-    code: blasProduct(module, simple, plan, leading, operandsOf(frame, kernel), own),
+    cost: blasCost.call + work * blasCost.flop + (wideBytes / 4) * blasCost.half + operands.cost,
+    code: (block) => [operands.code(block, plus(own, wideBytes)), product(block)],
   });
-  return { stages: [stage], sharedBytes: 0, threadBytes: sumBytes + wideBytes };
+  return { stages: [stage], sharedBytes: 0, threadBytes: sumBytes + wideBytes + operands.bytes };
 }
-
-/** Addresses of the operands. */
-const operandsOf = ({ inputs }: Frame, { a, b }: MatmulKernel): { readonly a: Local; readonly b: Local } => ({
-  a: inputs[a.input] as Local,
-  b: inputs[b.input] as Local,
-});
 
 /** Code for a matrix product. */
 export function compileMatmul(
   launch: Launch,
-  kernel: MatmulKernel,
+  kernel: MatmulKernel<Operand | Producer>,
   target: Target,
   module: ModuleBuilder,
 ): CompiledKernel {
   const simple = simplifyMatmul(kernel, launch.inputTypes);
   const blas = target.blasBlocks === undefined ? undefined : blasPlan(simple, target.blasBlocks);
-  if (blas) return compileBlas(launch, kernel, simple, blas, target, module);
+  if (blas) return compileBlas(launch, simple, blas, target, module);
   const plan = planOf(simple, target);
   const { m, n } = simple;
   const direct = isPlain(simple) && n % panelColumns === 0;
@@ -278,18 +283,21 @@ export function compileMatmul(
     row: 4 * (sums === 'own' ? Math.min(plan.columns, width) : width),
   };
   const frame = new Frame(launch);
-  const inputs = operandsOf(frame, kernel);
   const sumBytes = sums === 'own' ? Math.min(plan.rows, m) * blocks.row : 0;
-  const work = Math.min(plan.rows, m) * Math.min(plan.columns, n) * plan.segment;
+  const reach = { rows: Math.min(plan.rows, m), columns: Math.min(plan.columns, n), steps: plan.segment };
+  const work = reach.rows * reach.columns * reach.steps;
+  const operands = produceOperands(frame, launch.inputTypes, simple, reach, target);
+  const own = plus(frame.own.get, sumBytes);
+  const tiles = tileProduct(frame, module, operands.kernel, plan, operands.inputs, own, blocks.row, target);
   const product = {
-    cost: work * multiplyAddCost,
-    code: tileProduct(frame, module, simple, plan, inputs, plus(frame.own.get, sumBytes), blocks.row, target),
+    cost: work * multiplyAddCost + operands.cost,
+    code: (block: Block): Code => [operands.code(block, plus(own, tileBytes(plan))), tiles(block)],
   };
   const stages = [productStage(frame, launch, simple, blocks, target, product)];
   if (sums === 'shared') stages.push(foldStage(launch, simple, blocks, target));
   return {
     stages,
     sharedBytes: sums === 'shared' ? plan.segments * segmentBytes(simple, blocks) : 0,
-    threadBytes: sumBytes + tileBytes(plan),
+    threadBytes: sumBytes + tileBytes(plan) + operands.bytes,
   };
 }

@@ -7,11 +7,15 @@ import {
   affinesOf,
   type Body,
   type DType,
+  type Instruction,
   type LoopKernel,
   type MatmulKernel,
   mapAffines,
+  type Operand,
+  type Producer,
   type RowKernel,
 } from '@clipin/kernel';
+import { planned } from './produce';
 
 /** For each axis that stays, the axes it stands for; only the last of them keeps its stride. */
 interface Merge {
@@ -107,23 +111,36 @@ export interface SimpleMatmul extends Body {
   readonly a: Affine;
   /** Over `[...batch, k, n]`. */
   readonly b: Affine;
+  /** The programs of the operands that are programs: `a` and `b` are then as if their results were stored. */
+  readonly produced: { readonly a?: readonly Instruction[]; readonly b?: readonly Instruction[] };
+  /** Numbers of the inputs that the other operands are. */
+  readonly inputs: { readonly a: number; readonly b: number };
   /** Whether elements of A, and of B, are halves. */
   readonly aHalf: boolean;
   readonly bHalf: boolean;
 }
 
+/** The affine functions of an operand. */
+const affinesOfOperand = (operand: Operand | Producer): readonly Affine[] =>
+  'input' in operand ? [operand.index] : affinesOf(operand.program);
+
 /** Batch axes that only stack rows (weights are shared) become rows; the others are merged where they can be. */
-export function simplifyMatmul(kernel: MatmulKernel, inputTypes: readonly DType[]): SimpleMatmul {
+export function simplifyMatmul(
+  kernel: MatmulKernel<Operand | Producer>,
+  inputTypes: readonly DType[],
+): SimpleMatmul {
   const { batch, m, n, k } = kernel;
   const rank = batch.length;
   const outer = [...batch, m];
   const ofRows = (affine: Affine): Affine => ({ ...affine, strides: affine.strides.slice(0, rank + 1) });
-  const bOuter: Affine = { offset: 0, strides: [...kernel.b.index.strides.slice(0, rank), 0] };
-  const affines = [ofRows(kernel.a.index), bOuter, ...affinesOf(kernel.program).map(ofRows)];
+  const bOuter = affinesOfOperand(kernel.b).map(
+    ({ strides }): Affine => ({ offset: 0, strides: [...strides.slice(0, rank), 0] }),
+  );
+  const affines = [...affinesOfOperand(kernel.a), ...affinesOf(kernel.program)].map(ofRows).concat(bOuter);
   const merged = mergeAxes(outer, affines, () => false);
   // The last axis left is rows where B does not change along it; it may be a batch axis when m is 1.
   const last = merged.keep[merged.keep.length - 1];
-  const stacked = last !== undefined && bOuter.strides[last] === 0;
+  const stacked = last !== undefined && bOuter.every(({ strides }) => strides[last] === 0);
   const batchKeep = stacked ? merged.keep.slice(0, -1) : merged.keep;
   const rowKeep = stacked ? [last] : [rank];
   const outerOf = ({ strides }: Affine) => [...batchKeep, ...rowKeep].map((axis) => strides[axis] ?? 0);
@@ -131,19 +148,38 @@ export function simplifyMatmul(kernel: MatmulKernel, inputTypes: readonly DType[
     offset: affine.offset,
     strides: [...outerOf(affine), ...affine.strides.slice(rank + 1)],
   });
+  const extendB = ({ offset, strides }: Affine): Affine => ({
+    offset,
+    strides: [...batchKeep.map((axis) => strides[axis] ?? 0), ...strides.slice(rank)],
+  });
+  const rows = stacked ? (merged.axes[merged.axes.length - 1] as number) : 1;
+  const a = simplifyOperand(kernel.a, extend, batchKeep.length + 2, rows, k);
+  const b = simplifyOperand(kernel.b, extendB, batchKeep.length + 2, k, n);
   return {
     batch: merged.axes.slice(0, batchKeep.length),
-    m: stacked ? (merged.axes[merged.axes.length - 1] as number) : 1,
+    m: rows,
     n,
     k,
-    a: extend(kernel.a.index),
-    b: {
-      offset: kernel.b.index.offset,
-      strides: [...batchKeep.map((axis) => bOuter.strides[axis] ?? 0), ...kernel.b.index.strides.slice(rank)],
-    },
-    aHalf: inputTypes[kernel.a.input] === 'f16',
-    bHalf: inputTypes[kernel.b.input] === 'f16',
+    a: a.index,
+    b: b.index,
+    produced: { ...(a.program && { a: a.program }), ...(b.program && { b: b.program }) },
+    inputs: { a: a.input, b: b.input },
+    aHalf: inputTypes[a.input] === 'f16',
+    bHalf: inputTypes[b.input] === 'f16',
     program: mapAffines(kernel.program, extend),
     stores: kernel.stores,
   };
+}
+
+/** An operand over the axes that are left. */
+function simplifyOperand(
+  operand: Operand | Producer,
+  change: (affine: Affine) => Affine,
+  rank: number,
+  rows: number,
+  columns: number,
+): { readonly input: number; readonly index: Affine; readonly program?: readonly Instruction[] } {
+  if ('input' in operand) return { input: operand.input, index: change(operand.index) };
+  const program = mapAffines(operand.program, change);
+  return { input: -1, index: planned(program, rank, rows, columns), program };
 }

@@ -11,6 +11,7 @@ import type { Target } from './math';
 import type { Local, ModuleBuilder } from './module';
 import type { SimpleMatmul } from './nest';
 import { packFunction, touchFunction } from './pack';
+import { mostProduced, producedCycles } from './produce';
 
 /** Nanoseconds of one multiply-add. */
 export const multiplyAddCost = 0.035;
@@ -91,8 +92,11 @@ function cyclesOf(kernel: SimpleMatmul, cut: Cut, target: Target): number {
   const columnBlocks = Math.ceil(n / cut.columns);
   const a = m * k * columnBlocks * (aPacked ? 0.5 : 0.05);
   const b = n * k * rowBlocks * (typeof copy === 'object' ? 0.4 : 0.1);
+  const computed =
+    m * k * columnBlocks * producedCycles(kernel.produced.a) +
+    n * k * rowBlocks * producedCycles(kernel.produced.b);
   const sums = m * n * (0.5 * Math.ceil(k / mostSteps) + (cut.segments > 1 ? 1.5 * cut.segments : 0));
-  return (m * n * k) / 8 + a + b + sums;
+  return (m * n * k) / 8 + a + b + computed + sums;
 }
 
 /** Parts of `size` in whole units that are as equal as can be, by how many of them. */
@@ -109,12 +113,15 @@ function* partsOf(size: number, unit: number, most: number): Generator<number> {
 
 /** The cut that is expected to cost least, with items for several threads. */
 function cutOf(kernel: SimpleMatmul, target: Target): Cut {
-  const { batch, m, n, k } = kernel;
-  const wanted = Math.min(enoughItems, Math.ceil((sizeOf(batch) * m * n * k) / leastWork));
+  const { batch, m, n, k, produced } = kernel;
+  const room = (program: unknown) => (program ? mostProduced / k : Infinity);
+  const whole = { rows: m, columns: n, segments: 1, segment: k };
+  const work = produced.a || produced.b ? 8 * cyclesOf(kernel, whole, target) : m * n * k;
+  const wanted = Math.min(enoughItems, Math.ceil((sizeOf(batch) * work) / leastWork));
   let best: Cut | undefined;
   let least = Infinity;
-  for (const rows of partsOf(m, tileRows(target), mostRows)) {
-    for (const columns of partsOf(n, panelColumns, mostSums / rows)) {
+  for (const rows of partsOf(m, tileRows(target), Math.min(mostRows, room(produced.a)))) {
+    for (const columns of partsOf(n, panelColumns, Math.min(mostSums / rows, room(produced.b)))) {
       const blocks = sizeOf(batch) * Math.ceil(m / rows) * Math.ceil(n / columns);
       for (
         let segments = 1;
@@ -186,7 +193,10 @@ export function tileProduct(
     aTile: aPacked ? 4 * height * most : 4 * aRow * height,
     bStep: bBytes * bStep,
     bPanel: bBytes * bColumn * panelColumns,
-    copy: plan.copy,
+    copy:
+      typeof plan.copy === 'object'
+        ? { ...plan.copy, pack: { ...plan.copy.pack, across: bColumn, along: bStep } }
+        : plan.copy,
     cRow,
     tails: [tail],
   };

@@ -105,7 +105,7 @@ export class WebgpuDevice implements Device {
     // One binding stays free for the scratch buffer of sums in pieces; buffers are whole vec4.
     const { maxStorageBuffersPerShaderStage, maxStorageBufferBindingSize, maxBufferSize } = gpu.limits;
     const bufferBytes = Math.floor(Math.min(maxStorageBufferBindingSize, maxBufferSize) / 16) * 16;
-    this.limits = { kernelBuffers: maxStorageBuffersPerShaderStage - 1, bufferBytes };
+    this.limits = { kernelBuffers: maxStorageBuffersPerShaderStage - 1, bufferBytes, operandBlock: 0 };
     const fail = (error: unknown) => {
       this.failure ??= error instanceof Error ? error : new Error(String(error));
     };

@@ -1,5 +1,5 @@
 /** Which inputs of a step an output may take the memory of: those that are read nowhere but at the element that is written. */
-import type { ForeachKernel, Kernel } from '@clipin/kernel';
+import type { ForeachKernel, Instruction, Kernel, Operand, Producer } from '@clipin/kernel';
 import type { Node } from '../node';
 import type { Step } from './build';
 import { readsOwnElement } from './own-element';
@@ -32,10 +32,13 @@ const isReadOnce = (inputs: readonly Node[], number: number): boolean => {
 
 function readsOnlyWhatIsWritten(kernel: Kernel, number: number): boolean {
   if (kernel.kind !== 'loop' && kernel.kind !== 'row' && kernel.kind !== 'matmul') return false;
-  const reduction = kernel.kind === 'loop' ? kernel.reduction : undefined;
+  const loadsIt = (program: readonly Instruction[]) =>
+    program.some((step) => step.op === 'load' && step.input === number);
+  const reads = (operand: Operand | Producer) =>
+    'input' in operand ? operand.input === number : loadsIt(operand.program);
   const elsewhere =
     kernel.kind === 'matmul'
-      ? kernel.a.input === number || kernel.b.input === number
-      : reduction?.program.some((step) => step.op === 'load' && step.input === number);
+      ? reads(kernel.a) || reads(kernel.b)
+      : kernel.kind === 'loop' && loadsIt(kernel.reduction?.program ?? []);
   return !elsewhere && readsOwnElement(kernel, (input) => input === number);
 }

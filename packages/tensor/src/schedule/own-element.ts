@@ -3,12 +3,14 @@ import {
   contiguousStrides,
   type LoopKernel,
   type MatmulKernel,
+  type Operand,
+  type Producer,
   type RowKernel,
   type Shape,
 } from '@clipin/kernel';
 
 /** Kernels with a body. */
-export type BodyKernel = LoopKernel | RowKernel | MatmulKernel;
+export type BodyKernel = LoopKernel | RowKernel | MatmulKernel<Operand | Producer>;
 
 /** The loops that a kernel's body runs over. */
 export function bodyAxes(kernel: BodyKernel): Shape {

@@ -21,7 +21,7 @@ import {
 import { randomGraph, runGraph, toTensor } from '../random-graph.test-helpers';
 import { schedule } from './schedule';
 
-const limits: DeviceLimits = { kernelBuffers: 8, bufferBytes: 2 ** 30 };
+const limits: DeviceLimits = { kernelBuffers: 8, bufferBytes: 2 ** 30, operandBlock: 0 };
 
 beforeAll(() => {
   setDefaultDevice(createReferenceDevice());

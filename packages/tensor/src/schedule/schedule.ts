@@ -3,6 +3,7 @@ import { type DeviceLimits, sizeOf } from '@clipin/kernel';
 import type { Node } from '../node';
 import { buildStep, type Step } from './build';
 import { foreachSteps } from './foreach';
+import { fuseOperands } from './fuse-operands';
 import { fuseRows } from './fuse-rows';
 import { chooseRoots, collect } from './graph';
 import { mergeSteps } from './merge';
@@ -32,5 +33,6 @@ export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[]
   }
   // A routine's results have neighbouring numbers, and every step reads nodes with smaller numbers than its own.
   const inOrder = steps.sort((a, b) => a.order - b.order).map(({ step }) => step);
-  return foreachSteps(mergeSteps(fuseRows(inOrder, roots, asked, limits), asked, limits));
+  const merged = mergeSteps(fuseRows(inOrder, roots, asked, limits), asked, limits);
+  return foreachSteps(fuseOperands(merged, asked, limits));
 }

@@ -218,10 +218,8 @@ export function estimateFold(
   return sharp({ low: -size, high: size, error, step: onGrid ? Math.min(1, value.step) ** count : 0 });
 }
 
-/** The estimate of a product of matrices over `count` terms. */
-export function estimateMatmul(a: Estimate, b: Estimate, count: number): Estimate {
+/** The estimate of a product of matrices over `count` terms; `undefined` where it should not be generated. */
+export function estimateMatmul(a: Estimate, b: Estimate, count: number): Estimate | undefined {
   const product = estimateFloat('multiply', a, b);
-  const sum = product && estimateFold('sum', 'f32', product, count);
-  if (!sum) throw new Error(`matmul: no estimate for values up to ${magnitude(a)} and ${magnitude(b)}`);
-  return sum;
+  return product && estimateFold('sum', 'f32', product, count);
 }

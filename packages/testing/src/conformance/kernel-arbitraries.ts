@@ -1,5 +1,13 @@
 /** Random loop nests, reductions and matrix products, with their data and the errors to allow. */
-import { type DType, type Instruction, type Kernel, type ReduceOp, sizeOf } from '@clipin/kernel';
+import {
+  type DType,
+  type Instruction,
+  type Kernel,
+  type Operand,
+  type Producer,
+  type ReduceOp,
+  sizeOf,
+} from '@clipin/kernel';
 import fc from 'fast-check';
 import { type Estimate, estimateFold, estimateMatmul } from './estimate';
 import {
@@ -14,7 +22,7 @@ import {
   steps,
 } from './programs';
 import type { KernelCase } from './run-case';
-import { shapes, unguardedMovements, viewOf } from './views';
+import { type Movement, shapes, unguardedMovements, viewOf } from './views';
 
 /** What a body is made of. */
 export interface BodyPick {
@@ -167,8 +175,62 @@ export function foldOf(op: ReduceOp, draft: Draft, count: number): Fold {
 const operandTypes = fc.constantFrom('f32', 'f16');
 const matrixSizes = fc.constantFrom(0, 1, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65);
 
-/** Matrix products, some with programs after them; with `inPlace`, into an input of that program. */
-export const matmulCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
+/** How an operand is made: a view of a buffer, or a program. */
+interface OperandPick {
+  readonly movements: readonly Movement[];
+  readonly producer?: Pick<BodyPick, 'leaves' | 'steps'> | undefined;
+}
+
+const operandPicks = (producers: boolean): fc.Arbitrary<OperandPick> =>
+  fc.record({
+    movements: unguardedMovements,
+    producer: producers
+      ? fc.option(
+          fc.record({
+            leaves: fc.array(leaves, { minLength: 1, maxLength: 2 }),
+            steps: fc.array(steps, { maxLength: 5 }),
+          }),
+          { nil: undefined },
+        )
+      : fc.constant(undefined),
+  });
+
+/** The forms that an operand can have, the longest program first, with the estimates of their elements. */
+function operandForms(
+  inputs: Inputs,
+  axes: readonly number[],
+  { movements, producer }: OperandPick,
+  { dtype, seed, real }: { readonly dtype: DType; readonly seed: number; readonly real: boolean },
+): readonly { readonly operand: Operand | Producer; readonly estimate: Estimate }[] {
+  if (!producer) {
+    const { index, length } = viewOf(axes, movements);
+    const { plan, estimate } = randomBuffer(dtype, length, seed, real);
+    return [{ operand: { input: inputs.push(plan) - 1, index }, estimate }];
+  }
+  // The first leaf is a value that any product can take.
+  const [first, ...others] = producer.leaves as [LeafPick, ...LeafPick[]];
+  const kind = first.kind === 'gather' ? 'gather' : 'load';
+  const { program, estimates } = draftProgram(
+    inputs,
+    axes,
+    [{ ...first, kind, dtype: 'f32' }, ...others],
+    producer.steps,
+  );
+  return program
+    .map((_, at) => at)
+    .filter((at) => program[at]?.dtype === 'f32')
+    .reverse()
+    .map((at) => ({
+      operand: { program: program.slice(0, at + 1) },
+      estimate: estimates[at] as Estimate,
+    }));
+}
+
+/**
+ * Matrix products, some with programs after them; with `inPlace`, into an input of that program; with `producers`, some of
+ * operands that are programs.
+ */
+export const matmulCases = (inPlace = false, producers = false): fc.Arbitrary<KernelCase> =>
   fc
     .record({
       batch: fc.array(fc.constantFrom(1, 2, 3, 2, 0), { maxLength: 2 }),
@@ -178,23 +240,37 @@ export const matmulCases = (inPlace = false): fc.Arbitrary<KernelCase> =>
       real: fc.boolean(),
       types: fc.tuple(operandTypes, operandTypes),
       seed: fc.nat(1000),
-      left: unguardedMovements,
-      right: unguardedMovements,
+      left: operandPicks(producers),
+      right: operandPicks(producers),
       body: bodies(inPlace ? 1 : 0),
     })
     .map(({ batch: wanted, m, n, k, real, types, seed, left, right, body }) => {
       const batch = sizeOf(wanted) * m * n * k > 60_000 ? wanted.map((size) => Math.min(1, size)) : wanted;
-      const [a, b] = [viewOf([...batch, m, k], left), viewOf([...batch, k, n], right)];
-      const first = randomBuffer(types[0], a.length, seed, real);
-      const second = randomBuffer(types[1], b.length, seed + 1, real);
-      const inputs: Inputs = [first.plan, second.plan];
+      const inputs: Inputs = [];
+      const forms = {
+        a: operandForms(inputs, [...batch, m, k], left, { dtype: types[0], seed, real }),
+        b: operandForms(inputs, [...batch, k, n], right, { dtype: types[1], seed: seed + 1, real }),
+      };
+      const { a, b, estimate } = productOf(forms, k);
       const outer = [...batch, m, n];
-      const reduced = { dtype: 'f32', estimate: estimateMatmul(first.estimate, second.estimate, k) } as const;
+      const reduced = { dtype: 'f32', estimate } as const;
       const epilogue = inPlace ? asPlainLoads(body) : body;
       const draft = draftProgram(inputs, outer, epilogue.leaves, epilogue.steps, reduced);
       const stores = storesOf(draft, epilogue);
-      const operands = { a: { input: 0, index: a.index }, b: { input: 1, index: b.index } };
-      const kernel: Kernel = { kind: 'matmul', batch, m, n, k, ...operands, program: draft.program, stores };
+      const kernel: Kernel = { kind: 'matmul', batch, m, n, k, a, b, program: draft.program, stores };
       const targets = inPlace ? targetsInPlace(draft, stores) : [];
       return caseOf(kernel, inputs, outputsOf(draft, stores, sizeOf(outer)), targets);
     });
+
+type OperandForms = ReturnType<typeof operandForms>;
+
+/** The first forms of both operands whose product can be compared. */
+function productOf(forms: { readonly a: OperandForms; readonly b: OperandForms }, k: number) {
+  for (const a of forms.a) {
+    for (const b of forms.b) {
+      const estimate = estimateMatmul(a.estimate, b.estimate, k);
+      if (estimate) return { a: a.operand, b: b.operand, estimate };
+    }
+  }
+  throw new Error('every operand starts with a value that can be multiplied');
+}

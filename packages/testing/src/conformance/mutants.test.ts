@@ -5,6 +5,8 @@ import {
   type Device,
   type Instruction,
   type Kernel,
+  type Operand,
+  type Producer,
   type RowKernel,
   type ScalarOp,
 } from '@clipin/kernel';
@@ -56,6 +58,12 @@ const changeAttention = (change: (kernel: AttentionShape) => Partial<AttentionSh
 const changeRows = (change: (kernel: RowKernel) => Partial<RowKernel>) =>
   mutant((kernel) => (kernel.kind === 'row' ? { ...kernel, ...change(kernel) } : kernel));
 
+/** The first f32 that an operand's program computes. */
+const firstValue = (operand: Operand | Producer): Operand | Producer =>
+  'input' in operand
+    ? operand
+    : { program: operand.program.slice(0, operand.program.findIndex(({ dtype }) => dtype === 'f32') + 1) };
+
 /** Eleven bits, as f16 and the matrix units of GPUs keep. */
 const halfPrecision = (value: number): number => Number(value.toPrecision(4));
 
@@ -64,6 +72,7 @@ const families: Record<string, fc.Arbitrary<KernelCase>> = {
   reductions: fc.oneof(reductionCases(), reductionCases(true)),
   rows: fc.oneof(rowCases(), rowCases(true)),
   products: fc.oneof(matmulCases(), matmulCases(true)),
+  'products of programs': matmulCases(false, true),
   scatterAdd: scatterAddCases,
   attention: attentionCases(),
   backward: attentionBackwardCases(),
@@ -138,6 +147,11 @@ test.each<[string, keyof typeof families, Device]>([
     'the last term is left out',
     'products',
     mutant((kernel) => (kernel.kind === 'matmul' ? { ...kernel, k: Math.max(0, kernel.k - 1) } : kernel)),
+  ],
+  [
+    'operands that are programs are their first values',
+    'products of programs',
+    mutant((kernel) => (kernel.kind === 'matmul' ? { ...kernel, a: firstValue(kernel.a) } : kernel)),
   ],
   ['products in half precision', 'products', mutant(same, halfPrecision)],
   [

@@ -3,7 +3,16 @@
  * zeros, attention becomes flash kernels or matrix products and row sums, operands are copied where that pays. Everything
  * in a fixed order.
  */
-import type { Affine, Body, Launch, LoopKernel, MatmulKernel, Reduction } from '@clipin/kernel';
+import type {
+  Affine,
+  Body,
+  Launch,
+  LoopKernel,
+  MatmulKernel,
+  Operand,
+  Producer,
+  Reduction,
+} from '@clipin/kernel';
 import { contiguousStrides, mapAffines, sizeOf } from '@clipin/kernel';
 import { attentionBackwardTasks, attentionTasks } from './attention-tasks';
 import { collapseLoop, collapseMatmul } from './collapse';
@@ -12,6 +21,7 @@ import { foreachTasks } from './foreach-tasks';
 import { packRight } from './pack';
 import type { Profile } from './profile';
 import { reductionLanes, sharers } from './reduction-code';
+import { storeOperands } from './store-operands';
 import { matrixTile } from './subgroup-matmul-code';
 import { type Lowered, outerAxes, type Task } from './task';
 import { chooseTile, piecesOfK } from './tiled-matmul-code';
@@ -37,7 +47,8 @@ function packOperands({ tasks, scratch }: Lowered): Lowered {
     return parts;
   });
   if (most === 0) return { tasks, scratch };
-  return { tasks: packed, scratch: [0, 1, 2].map((i) => scratch[i] ?? 0).concat(most) };
+  const sizes = [...[0, 1, 2].map((i) => scratch[i] ?? 0), most, ...scratch.slice(4)];
+  return { tasks: packed, scratch: sizes };
 }
 
 const isMatmul = (task: Task): task is Task<MatmulKernel> => task.kernel.kind === 'matmul';
@@ -146,8 +157,19 @@ function lowerReduction(task: Task<LoopKernel>, profile: Profile): Lowered {
 const shiftAxes = (program: LoopKernel['program']): LoopKernel['program'] =>
   mapAffines(program, withFirstAxis);
 
+/** Stores operands that are programs, then the product. */
+function lowerMatmul(given: Task<MatmulKernel<Operand | Producer>>, profile: Profile): Lowered {
+  const { product, before, elements } = storeOperands(given);
+  const { tasks, scratch } = lowerStored(product, profile);
+  if (before.length === 0) return { tasks, scratch };
+  return {
+    tasks: [...before, ...tasks],
+    scratch: [0, 1, 2, 3].map((i) => scratch[i] ?? 0).concat(elements),
+  };
+}
+
 /** Cuts `k` into pieces where the result has too few tiles for a GPU. */
-function lowerMatmul(given: Task<MatmulKernel>, profile: Profile): Lowered {
+function lowerStored(given: Task<MatmulKernel>, profile: Profile): Lowered {
   const task = collapseMatmul(given);
   const { kernel } = task;
   const tile = matrixTile(task, profile)?.tile ?? chooseTile(kernel, profile);
