@@ -135,6 +135,25 @@ export function reductionCode(given: Task<LoopKernel>, profile: Profile): Dispat
 }
 
 /**
+ * Folds a variable over the subgroups of a workgroup, if their size is known, without workgroup memory.
+ *
+ * @returns how many neighbours hold the same result now
+ */
+export function foldSubgroups(
+  shader: Shader,
+  name: string,
+  { size, subgroup }: { size: number; subgroup: number },
+  fold: (a: string, b: string) => string,
+): number {
+  const folded = Math.max(1, Math.min(subgroup, size));
+  for (let half = folded / 2; half >= 1; half /= 2) {
+    const other = shader.let('h', `${shader.needSubgroups('subgroupShuffleXor')}(${name}, ${half}u)`);
+    shader.line(`${name} = ${fold(name, other)};`);
+  }
+  return folded;
+}
+
+/**
  * Folds the accumulators of a workgroup pairwise into that of its first invocation; the others return. Subgroups of a
  * known size are folded first, without workgroup memory; a barrier is then needed for fewer halvings.
  */
@@ -144,11 +163,7 @@ function writeTree(
   { size, subgroup }: { size: number; subgroup: number },
   fold: (a: string, b: string) => string,
 ): void {
-  const folded = Math.max(1, Math.min(subgroup, size));
-  for (let half = folded / 2; half >= 1; half /= 2) {
-    const other = shader.let('h', `${shader.needSubgroups('subgroupShuffleXor')}(acc, ${half}u)`);
-    shader.line(`acc = ${fold('acc', other)};`);
-  }
+  const folded = foldSubgroups(shader, 'acc', { size, subgroup }, fold);
   if (folded < size) {
     shader.declare(`var<workgroup> partial: array<${type}, ${size}>;`);
     shader.line('partial[lane] = acc;');

@@ -23,7 +23,7 @@ import {
   writeProgram,
   writeStore,
 } from './program-code';
-import { plainWorkgroup, sharers } from './reduction-code';
+import { foldSubgroups, plainWorkgroup, sharers } from './reduction-code';
 import { foldCode, startCode } from './scalar-code';
 import { type Lanes, Shader, typeName } from './shader';
 import type { Dispatch, Task } from './task';
@@ -54,7 +54,7 @@ class RowCode {
 
   constructor(
     private readonly task: Task<RowKernel>,
-    profile: Profile,
+    private readonly profile: Profile,
   ) {
     const { axes, row, program, stores, rowStores } = task.kernel;
     this.kernel = task.kernel;
@@ -179,6 +179,9 @@ class RowCode {
   /** Folds what the invocations of a workgroup have, pairwise; afterwards all have the result. */
   private writeTree(name: string, dtype: DType, join: (a: string, b: string) => string): void {
     const { shader, size } = this;
+    const { subgroup } = this.profile;
+    const folded = foldSubgroups(shader, name, { size, subgroup }, (a, b) => join(a, b));
+    if (folded === size) return;
     const partial = `partial_${dtype}`;
     const array = `var<workgroup> ${partial}: array<${typeName(dtype, this.lanes)}, ${size}>;`;
     // All folds of a dtype use the same memory, one after the other: there may be many, and it is small.
@@ -187,7 +190,7 @@ class RowCode {
     this.declared.add(partial);
     shader.line(`${partial}[lane] = ${name};`);
     shader.line('workgroupBarrier();');
-    shader.line(`for (var half = ${size / 2}u; half > 0u; half /= 2u) {`);
+    shader.line(`for (var half = ${size / 2}u; half >= ${folded}u; half /= 2u) {`);
     shader.line(
       `if (lane < half) { ${partial}[lane] = ${join(`${partial}[lane]`, `${partial}[lane + half]`)}; }`,
     );
