@@ -6,8 +6,8 @@ import type { LoopKernel } from '@clipin/kernel';
 import { sizeOf } from '@clipin/kernel';
 import { type BufferNumber, type Lowered, outerAxes, type Task } from './task';
 
-/** Scratch for outputs, behind what attention and copies of operands take. */
-const firstScratch = -5;
+/** Scratch for outputs, behind what attention, copies of operands and computed operands take. */
+const firstScratch = -7;
 
 /** The same work without kernels that write single halves; a foreach always writes four. */
 export function packHalves({ tasks, scratch }: Lowered): Lowered {
