@@ -6,7 +6,7 @@ import type { LoopKernel } from '@clipin/kernel';
 import { sizeOf } from '@clipin/kernel';
 import { type BufferNumber, type Lowered, outerAxes, type Task } from './task';
 
-/** Scratch for outputs, behind what attention, copies of operands and operands that are programs take. */
+/** Scratch for outputs, behind what attention, copies of operands and computed operands take. */
 const firstScratch = -7;
 
 /** The same work without kernels that write single halves; a foreach always writes four. */
