@@ -11,7 +11,7 @@ import { checkProperty, deviceConformance } from '@clipin/testing';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { blasMatrix, blasPlan, cblas } from './blas';
-import { noise, runCase } from './compare.test-helpers';
+import { load, noise, runCase } from './compare.test-helpers';
 import { compileLaunch } from './compile';
 import { createWasmDevice } from './index';
 import { Allocator } from './memory';
@@ -21,13 +21,6 @@ import { findBlas } from './system-blas';
 
 const reduced: Instruction = { op: 'reduced', dtype: 'f32' };
 const sum = (...args: number[]): Instruction => ({ op: 'add', dtype: 'f32', args });
-const load = (input: number, strides: number[]): Instruction => ({
-  op: 'load',
-  dtype: 'f32',
-  input,
-  index: { offset: 0, strides },
-  guards: [],
-});
 
 interface View {
   readonly offset: number;

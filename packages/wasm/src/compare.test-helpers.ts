@@ -3,6 +3,7 @@ import {
   createReferenceDevice,
   type Device,
   type DType,
+  type Instruction,
   type Kernel,
   type Launch,
   type TypedArray,
@@ -73,3 +74,12 @@ export function noise(length: number, seed = 1): Float32Array {
 /** Whole numbers from 0 up to but not including `end`. */
 export const wholeNumbers = (length: number, end: number, seed = 1): Int32Array =>
   Int32Array.from(noise(length, seed), (value) => Math.min(end - 1, Math.floor(((value + 1) / 2) * end)));
+
+/** A load of an f32 input, from its beginning, at these strides. */
+export const load = (input: number, strides: number[]): Instruction => ({
+  op: 'load',
+  dtype: 'f32',
+  input,
+  index: { offset: 0, strides },
+  guards: [],
+});

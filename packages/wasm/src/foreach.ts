@@ -7,7 +7,7 @@
 import { type ForeachKernel, type Launch, launchKey } from '@clipin/kernel';
 import { type Code, doWhile, ifElse, loadInt, op, plus, times } from './code';
 import type { CompiledKernel } from './frame';
-import { elementCost, storeAll } from './loop';
+import { advanceOutputs, elementCost, storeAll } from './loop';
 import type { Target } from './math';
 import { bytesOf } from './memory-access';
 import { FunctionBuilder } from './module';
@@ -76,7 +76,7 @@ export function compileForeach(launch: Launch, kernel: ForeachKernel, target: Ta
       emitter.turn(lanes),
       storeAll(f, emitter, kernel, launch.outputTypes, addresses, lanes),
       emitter.advance(count),
-      addresses.map((address, i) => address.add((bytes[i] as number) * count)),
+      advanceOutputs(launch.outputTypes, addresses, count),
       position.add(count),
     ];
     return ifElse(fits, doWhile(turn, fits));

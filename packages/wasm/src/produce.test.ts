@@ -6,16 +6,8 @@ import type { Affine, Instruction, MatmulKernel, Operand, Producer } from '@clip
 import { checkProperty } from '@clipin/testing';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runCase } from './compare.test-helpers';
+import { load, runCase } from './compare.test-helpers';
 import { createWasmDevice } from './index';
-
-const load = (input: number, strides: number[]): Instruction => ({
-  op: 'load',
-  dtype: 'f32',
-  input,
-  index: { offset: 0, strides },
-  guards: [],
-});
 
 /** How a matrix may lie, as strides of its rows and columns. */
 const layouts = {
