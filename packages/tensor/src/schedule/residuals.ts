@@ -7,20 +7,16 @@ import type { Node } from '../node';
 import { isMovement } from './coordinates';
 import { isLeaf } from './graph';
 
-/** Nodes that should be roots, so that `roots` need not keep the results of some products. */
+/** Nodes that should be roots, so that `roots` need not keep the results of some products; `asked` is stored anyway. */
 export function residuals(
-  outputs: readonly Node[],
+  asked: ReadonlySet<Node>,
   nodes: readonly Node[],
   roots: ReadonlySet<Node>,
 ): Set<Node> {
-  const readers = readersOf(nodes, roots);
-  const found = new Set<Node>();
-  for (const product of roots) {
-    if (product.operation.kind !== 'matmul' || outputs.includes(product)) continue;
-    const kept = residualOf(product, readers.get(product) ?? [], roots);
-    if (kept) found.add(kept);
-  }
-  return found;
+  const products = [...roots].filter((root) => root.operation.kind === 'matmul' && !asked.has(root));
+  const readers = products.length > 0 ? readersOf(nodes, roots) : new Map<Node, Set<Node>>();
+  const kept = products.map((product) => residualOf(product, readers.get(product) ?? [], roots));
+  return new Set(kept.filter((node) => node !== undefined));
 }
 
 /** For each node, the roots whose kernels read or compute it. */
@@ -41,13 +37,15 @@ function readersOf(nodes: readonly Node[], roots: ReadonlySet<Node>): Map<Node, 
 function residualOf(product: Node, readers: Iterable<Node>, roots: ReadonlySet<Node>): Node | undefined {
   const places = new Map<Node, Place>();
   const placeOf = (node: Node): Place => {
-    const known = places.get(node) ?? place(node);
+    const known = places.get(node) ?? (isLeaf(node) || roots.has(node) ? placeOfStored(node) : place(node));
     places.set(node, known);
     return known;
   };
-  const place = (node: Node): Place => {
+  const placeOfStored = (node: Node): Place => {
     if (node === product) return 'beside';
-    if (isLeaf(node) || (roots.has(node) && node.id < product.id)) return 'before';
+    return isLeaf(node) || node.id < product.id ? 'before' : 'after';
+  };
+  const place = (node: Node): Place => {
     const inputs = node.inputs.map(placeOf);
     if (inputs.every((input) => input === 'before') && isInline(node)) return 'before';
     const { kind } = node.operation;
@@ -61,7 +59,7 @@ function residualOf(product: Node, readers: Iterable<Node>, roots: ReadonlySet<N
     if (placeOf(node) === 'beside') wanted.add(node);
     else if (placeOf(node) === 'after' && !roots.has(node)) node.inputs.forEach(collectWanted);
   };
-  for (const reader of readers) if (placeOf(reader) === 'after') reader.inputs.forEach(collectWanted);
+  for (const reader of readers) if (place(reader) === 'after') reader.inputs.forEach(collectWanted);
   const [kept, ...others] = wanted;
   return kept === product || others.length > 0 ? undefined : kept;
 }

@@ -320,6 +320,22 @@ describe('what a product keeps for later', () => {
     }
   });
 
+  test('is found for each of a thousand products', () => {
+    const square = leaf(4, 4);
+    const factors: Tensor[] = [];
+    let forward = x;
+    for (let i = 0; i < 1000; i++) {
+      const y = forward.matmul(square);
+      factors.push(y.square().neg().exp());
+      forward = gelu(y);
+    }
+    const back = factors.reduceRight((seed, factor) => seed.mul(factor).matmul(square.transpose()), forward);
+    const steps = kernels(back);
+    expect(
+      steps.filter(({ outputs }) => outputs.some((node) => factors.includes(node as Tensor))),
+    ).toHaveLength(999);
+  });
+
   test('is stored all the same where it is asked for', () => {
     const y = x.matmul(w);
     const back = later(gelu(y), (seed) => seed.mul(y.exp()));

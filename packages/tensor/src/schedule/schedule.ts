@@ -14,8 +14,9 @@ import { residuals } from './residuals';
 export function schedule(outputs: readonly Node[], limits: DeviceLimits): Step[] {
   const nodes = collect(outputs);
   const asked = new Set(outputs);
-  const kept = residuals(outputs, nodes, chooseRoots(outputs, nodes));
-  const roots = chooseRoots([...outputs, ...kept], nodes);
+  const usual = chooseRoots(outputs, nodes);
+  const kept = residuals(asked, nodes, usual);
+  const roots = kept.size > 0 ? chooseRoots([...outputs, ...kept], nodes) : usual;
   const steps: { readonly order: number; readonly step: Step }[] = [];
   const done = new Set<Node>();
   const pending = [...roots];
